@@ -1,0 +1,88 @@
+//! What a worker is told at birth. It reads no file, environment or argument of oxherd's own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BoxId, Generation, RowIndex, WorkerId, WorkerIndex};
+
+/// The first message on the link, made by the supervisor out of the checked configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerSettings {
+    /// The contract that the supervisor speaks; a worker that does not know it refuses to start.
+    pub contract: u32,
+    /// Who this worker is.
+    pub identity: Identity,
+    /// Where it reports.
+    pub row: RowIndex,
+    /// What all workers of one generation share.
+    pub shared: SharedSettings,
+}
+
+/// Who a worker is; what `welcome`, logs and the status show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The box it belongs to.
+    pub box_id: BoxId,
+    /// The box's configured name.
+    pub host: String,
+    /// Its id, never used again.
+    pub worker: WorkerId,
+    /// Its place, stable over replacements.
+    pub index: WorkerIndex,
+    /// The reload that made it.
+    pub generation: Generation,
+}
+
+/// The part of a worker's settings that the configuration decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SharedSettings {
+    /// How it logs.
+    pub log: LogSettings,
+    /// What a stranger may open and for how long.
+    pub http: HttpSettings,
+    /// How long an orphan may live.
+    pub orphan_grace: Duration,
+    /// What the stock server serves; an application ignores it.
+    pub stock: StockSettings,
+}
+
+/// How a process of the box logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A filter in `tracing_subscriber::EnvFilter`'s language, such as `info,oxherd=debug`.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Limits of the HTTP side of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpSettings {
+    /// Open connections at most; with more, the oldest that has not yet sent a whole request head goes first.
+    pub connections_max: u32,
+    /// Connections that have not yet sent a whole request head, at most.
+    pub half_open_max: u32,
+    /// How long a request head may take.
+    pub header_timeout: Duration,
+    /// How long a peer may take nothing of what is written to it.
+    pub write_timeout: Duration,
+}
+
+/// What the stock server may be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockSettings {
+    /// The official client's bundle, served at `/socket.io/socket.io.js`.
+    pub client_bundle: Option<PathBuf>,
+}
