@@ -1,0 +1,41 @@
+//! The control socket: one JSON object a line each way, over a Unix stream socket of mode 0600.
+//!
+//! ```text
+//!   {"Status":null}\n            ──▶
+//!                                ◀──   {"Ok":{"Status":{…}}}\n
+//! ```
+//!
+//! [`client`] is what the command line uses; the server side is the supervisor's loop.
+
+pub mod client;
+pub mod status;
+
+use serde::{Deserialize, Serialize};
+
+use status::Status;
+
+/// What the command line may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// How the box is; answered at once.
+    Status,
+    /// Drain and stop; answered when the last child is gone.
+    Stop,
+    /// Replace a worker, named by its index; answered when the new one is READY or failed.
+    Restart {
+        /// A worker's index.
+        index: u16,
+    },
+}
+
+/// What it hears: the outcome, or why not, for people.
+pub type Outcome = Result<Answer, String>;
+
+/// A good outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To everything else: what was done, for people.
+    Done(String),
+}

@@ -1,0 +1,112 @@
+//! What `oxherd status --json` prints: a stable interface, fields are only ever added.
+
+use oxherd_contract::ids::{BoxId, Generation, SlotId, WorkerId, WorkerIndex};
+use serde::{Deserialize, Serialize};
+
+/// The whole box at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The parent process.
+    pub supervisor: SupervisorStatus,
+    /// Where the box listens.
+    pub listeners: Vec<ListenerStatus>,
+    /// Every living child that serves clients, draining ones too, and the places that wait for a new one.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// The parent process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SupervisorStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// oxherd's version.
+    pub version: String,
+    /// The box's id, 16 hex digits in text.
+    pub box_id: BoxId,
+    /// The box's name.
+    pub host: String,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// The generation that new workers belong to.
+    pub generation: Generation,
+    /// How many workers it keeps.
+    pub workers_wanted: u16,
+    /// Open files allowed (RLIMIT_NOFILE), for the supervisor and for each worker.
+    pub open_files_max: u64,
+    /// Whether it is stopping.
+    pub stopping: bool,
+}
+
+/// One listen address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Where it is really bound.
+    pub address: String,
+    /// How many slots it has.
+    pub slots: u16,
+    /// How a connection finds its slot: `source-ip`, `connection`, `kernel` (no BPF), `single` (one slot).
+    pub steering: String,
+}
+
+/// One place and its process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// The place.
+    pub index: WorkerIndex,
+    /// `starting`, `ready`, `draining`, `dying` (told to go or killed), or `backoff` (no process: the next attempt waits).
+    pub state: String,
+    /// The worker's id; absent in `backoff`.
+    pub id: Option<WorkerId>,
+    /// Its process id; absent in `backoff`.
+    pub pid: Option<u32>,
+    /// The reload that made it.
+    pub generation: Generation,
+    /// The slots that it accepts on.
+    pub slots: Vec<SlotId>,
+    /// Milliseconds since it was spawned; in `backoff`, until the next attempt.
+    pub uptime_ms: u64,
+    /// Open client connections.
+    pub connections: u64,
+    /// Open Engine.IO sessions.
+    pub sessions: u64,
+    /// HTTP requests ever.
+    pub requests: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes written to clients.
+    pub bytes_out: u64,
+    /// Connections accepted ever.
+    pub accepted: u64,
+    /// Connections closed because of a limit or time-out.
+    pub evicted: u64,
+    /// Panics of handlers.
+    pub panics: u64,
+    /// How often this place got a new worker, by reason.
+    pub restarts: Restarts,
+    /// How the place's last worker ended.
+    pub last_death: Option<LastDeath>,
+}
+
+/// How often a place got a new worker, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarts {
+    /// It exited or was killed by a signal that was not ours.
+    pub crash: u64,
+    /// It was killed because it hung.
+    pub hang: u64,
+    /// It never became READY.
+    pub boot: u64,
+    /// Somebody asked for it.
+    pub request: u64,
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastDeath {
+    /// Which one.
+    pub id: WorkerId,
+    /// The cause in words: `killed by SIGSEGV`, `exited with status 1: cannot bind …`.
+    pub cause: String,
+    /// Milliseconds ago.
+    pub ago_ms: u64,
+}
