@@ -1,16 +1,17 @@
 //! One child process as the supervisor holds it: its pidfd, its link, and what waits to be said to it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use oxherd_contract::CHILD_ARGUMENT;
-use oxherd_contract::ids::RowIndex;
+use oxherd_contract::ids::{RowIndex, WorkerId};
 use oxherd_contract::link::{self, INHERITED, LinkError, SupervisorLink};
 use oxherd_contract::message::{ToChild, ToSupervisor};
+use oxherd_contract::{CHILD_ARGUMENT, Role};
 use thiserror::Error;
 
 use crate::fleet::Moment;
@@ -19,6 +20,33 @@ use crate::watch::Watch;
 
 /// Messages that may wait for a child that does not read; it is hung long before.
 const OUTBOX_MAX: usize = 4096;
+
+/// Which child of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ChildId {
+    /// The one bus.
+    Bus,
+    /// A worker.
+    Worker(WorkerId),
+}
+
+impl ChildId {
+    fn role(self) -> Role {
+        match self {
+            ChildId::Bus => Role::Bus,
+            ChildId::Worker(_) => Role::Worker,
+        }
+    }
+}
+
+impl fmt::Display for ChildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChildId::Bus => f.write_str("bus"),
+            ChildId::Worker(worker) => write!(f, "worker {worker}"),
+        }
+    }
+}
 
 /// Why a child could not be started.
 #[derive(Debug, Error)]
@@ -49,11 +77,11 @@ pub(crate) struct Child {
 impl Child {
     /// Starts this same executable (the inode that runs, not the path on disk) in the role of a child. Must be
     /// called from a thread that lives as long as the supervisor.
-    pub(crate) fn spawn(row: RowIndex, now: Moment) -> Result<Child, SpawnError> {
+    pub(crate) fn spawn(id: ChildId, row: RowIndex, now: Moment) -> Result<Child, SpawnError> {
         let (link, theirs) = link::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0(std::env::args_os().next().unwrap_or_else(|| "oxherd".into()));
-        command.arg(CHILD_ARGUMENT).stdin(Stdio::null());
+        command.args([CHILD_ARGUMENT, id.role().name()]).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("OXHERD_") {
                 command.env_remove(name); // a worker's settings come over the link only

@@ -12,9 +12,11 @@
 //! [`run`] takes a checked [`plan::Plan`] and returns when the box has stopped. One thread, no runtime, no HTTP,
 //! no Socket.IO, no Redis.
 
+mod bus_sockets;
 mod child;
 pub mod control;
 mod fleet;
+mod keeper;
 mod limits;
 mod listen;
 mod perform;
@@ -28,6 +30,7 @@ mod supervisor;
 mod sys;
 mod watch;
 
+pub use bus_sockets::BusSocketError;
 pub use control::server::ControlError;
 pub use listen::ListenError;
 pub use supervisor::{SupervisorError, run};

@@ -1,9 +1,11 @@
 //! The plan: all that the checked configuration tells a supervisor. After this nothing is optional or unchecked.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
+use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{LogSettings, SharedSettings};
 
 /// What a supervisor runs. Made by the configuration, never changed by the supervisor.
@@ -21,6 +23,8 @@ pub struct Plan {
     pub control: ControlPath,
     /// How long things may take.
     pub timing: Timing,
+    /// The broker between the workers.
+    pub bus: BusPlan,
     /// What every worker is told.
     pub shared: SharedSettings,
 }
@@ -47,6 +51,15 @@ pub struct Timing {
     pub stop: Duration,
     /// Without any READY worker, before the supervisor gives up.
     pub give_up: Duration,
+}
+
+/// The broker between the workers. Its Unix socket is beside the control socket, with the extension `bus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusPlan {
+    /// Where it also listens for Redis clients: emitters, Node servers.
+    pub listen: Vec<SocketAddr>,
+    /// What they must present; needed beyond the loopback address.
+    pub password: Option<Secret>,
 }
 
 /// Where the control socket is.

@@ -9,6 +9,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use oxherd_contract::ids::WorkerId;
 
+use crate::child::ChildId;
+
 /// Events taken in one turn; more wait for the next.
 const BATCH: usize = 64;
 
@@ -22,7 +24,7 @@ pub(crate) enum Source {
     /// A control connection.
     Client(u64),
     /// A child's link.
-    Link(WorkerId),
+    Link(ChildId),
 }
 
 /// What to wait for.
@@ -85,7 +87,8 @@ fn encode(source: Source) -> u64 {
         Source::Signals => 0,
         Source::Control => 1,
         Source::Client(client) => client << 2 | 2,
-        Source::Link(worker) => worker.0 << 2 | 3,
+        Source::Link(ChildId::Bus) => 3, // workers are numbered from 1
+        Source::Link(ChildId::Worker(worker)) => worker.0 << 2 | 3,
     }
 }
 
@@ -94,7 +97,8 @@ fn decode(data: u64) -> Option<Source> {
         (0, 0) => Some(Source::Signals),
         (1, 0) => Some(Source::Control),
         (2, client) => Some(Source::Client(client)),
-        (3, worker) => Some(Source::Link(WorkerId(worker))),
+        (3, 0) => Some(Source::Link(ChildId::Bus)),
+        (3, worker) => Some(Source::Link(ChildId::Worker(WorkerId(worker)))),
         _ => None,
     }
 }
@@ -105,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_source_comes_back_as_it_was_given() {
-        for source in [Source::Signals, Source::Control, Source::Client(7), Source::Link(WorkerId(1 << 40))] {
+        let links = [ChildId::Bus, ChildId::Worker(WorkerId(1 << 40))].map(Source::Link);
+        for source in [Source::Signals, Source::Control, Source::Client(7)].into_iter().chain(links) {
             assert_eq!(decode(encode(source)), Some(source));
         }
     }

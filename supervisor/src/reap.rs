@@ -4,6 +4,7 @@ use std::fmt;
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,4 +35,9 @@ pub(crate) fn ended() -> Vec<(u32, Death)> {
         _ => None,
     };
     std::iter::from_fn(next).collect()
+}
+
+/// Waits until a child that was just killed is gone.
+pub(crate) fn wait_for(pid: u32) {
+    let _ = waitpid(Pid::from_raw(pid as i32), None); // it may have been waited for already
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use oxherd_contract::ids::WorkerId;
 use oxherd_contract::scoreboard::Row;
 
-use crate::control::status::{LastDeath, Status, SupervisorStatus, WorkerStatus};
+use crate::child::ChildId;
+use crate::control::status::{BusStatus, LastDeath, Status, SupervisorStatus, WorkerStatus};
 use crate::fleet::{Life, Member, Moment, Occupancy, Seat};
+use crate::keeper::BusState;
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -36,11 +38,41 @@ impl Supervisor {
         });
         let mut workers: Vec<WorkerStatus> = members.chain(vacant).collect();
         workers.sort_by_key(|worker| (worker.index, worker.id));
-        Status { supervisor, listeners: self.listeners.status(), workers }
+        Status { supervisor, listeners: self.listeners.status(), bus: self.bus_status(now), workers }
+    }
+
+    fn bus_status(&self, now: Moment) -> BusStatus {
+        let child = self.children.get(&ChildId::Bus);
+        let row = child.and_then(|child| self.scoreboard.row(child.row));
+        let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
+        let (state, uptime) = match self.keeper.state {
+            BusState::Vacant { until } => ("backoff", until.saturating_sub(now)),
+            BusState::Starting { born } => ("starting", now.saturating_sub(born)),
+            BusState::Ready { born, .. } => ("ready", now.saturating_sub(born)),
+            BusState::Dying { born, .. } => ("dying", now.saturating_sub(born)),
+        };
+        BusStatus {
+            state: state.to_owned(),
+            pid: child.map(|child| child.pid),
+            path: self.bus_sockets.path().display().to_string(),
+            listen: self.bus_sockets.addresses().map(|address| address.to_string()).collect(),
+            uptime_ms: millis(uptime),
+            clients: count(|row| &row.connections),
+            published: count(|row| &row.requests),
+            bytes_in: count(|row| &row.bytes_in),
+            bytes_out: count(|row| &row.bytes_out),
+            evicted: count(|row| &row.evicted),
+            restarts: self.keeper.restarts,
+            last_death: self.keeper.last_death.as_ref().map(|(life, cause, at)| LastDeath {
+                id: WorkerId(life.0),
+                cause: cause.clone(),
+                ago_ms: millis(now.saturating_sub(*at)),
+            }),
+        }
     }
 
     fn member_status(&self, now: Moment, seat: &Seat, worker: WorkerId, member: &Member) -> WorkerStatus {
-        let child = self.children.get(&worker);
+        let child = self.children.get(&ChildId::Worker(worker));
         let row = child.and_then(|child| self.scoreboard.row(child.row));
         let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
         let state = match member.life {
@@ -64,6 +96,7 @@ impl Supervisor {
             accepted: count(|row| &row.accepted),
             evicted: count(|row| &row.evicted),
             panics: count(|row| &row.panics),
+            bus_lost: count(|row| &row.bus_lost),
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -85,6 +118,7 @@ impl Supervisor {
             accepted: 0,
             evicted: 0,
             panics: 0,
+            bus_lost: 0,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

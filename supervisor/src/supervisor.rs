@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
-use oxherd_contract::ids::{BoxId, RowIndex, WorkerId, WorkerIndex};
+use oxherd_contract::ids::{BoxId, RowIndex, WorkerIndex};
 use oxherd_contract::link::{INHERITED, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
 use thiserror::Error;
 
-use crate::child::Child;
+use crate::bus_sockets::{BusSocketError, BusSockets};
+use crate::child::{Child, ChildId};
 use crate::control::server::{ControlError, ControlServer, Heard};
 use crate::control::{Answer, Outcome, Request};
 use crate::fleet::{Event, Fleet, Life, Moment, Policy, Ticket};
+use crate::keeper::{BusState, Keeper};
 use crate::listen::{ListenError, Listeners};
 use crate::plan::Plan;
 use crate::reactor::{Interest, Reactor, Source};
@@ -45,6 +47,9 @@ pub enum SupervisorError {
     /// The control socket cannot be made.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The bus has nothing to listen on.
+    #[error(transparent)]
+    Bus(#[from] BusSocketError),
     /// The scoreboard cannot be made.
     #[error(transparent)]
     Scoreboard(#[from] ScoreboardError),
@@ -65,7 +70,7 @@ pub enum SupervisorError {
 /// Runs a box until it is stopped. Must be called by a thread that lives as long, before the process has others.
 pub fn run(plan: Plan) -> Result<(), SupervisorError> {
     let mut supervisor = Supervisor::start(plan)?;
-    supervisor.handle(Event::Tick);
+    supervisor.pass_time();
     loop {
         supervisor.turn()?;
         if let Some(reason) = supervisor.finished.take() {
@@ -79,8 +84,10 @@ pub(crate) struct Supervisor {
     pub(crate) box_id: BoxId,
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
+    pub(crate) bus_sockets: BusSockets,
     pub(crate) fleet: Fleet,
-    pub(crate) children: BTreeMap<WorkerId, Child>,
+    pub(crate) keeper: Keeper,
+    pub(crate) children: BTreeMap<ChildId, Child>,
     pub(crate) scoreboard: Scoreboard,
     started: Instant,
     pub(crate) free_rows: VecDeque<RowIndex>,
@@ -103,6 +110,7 @@ impl Supervisor {
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
+        let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
         reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;
@@ -122,7 +130,9 @@ impl Supervisor {
             box_id: BoxId(box_id),
             open_files_max,
             listeners,
+            bus_sockets,
             fleet: Fleet::new(policy, Duration::ZERO),
+            keeper: Keeper::new(!seed, Duration::ZERO),
             children: BTreeMap::new(),
             scoreboard: Scoreboard::create(ROWS)?,
             started,
@@ -145,26 +155,37 @@ impl Supervisor {
     /// Waits for what comes next and deals with it.
     fn turn(&mut self) -> Result<(), SupervisorError> {
         let next_tick = self.last_tick + self.tick_interval();
-        let wake = self.fleet.next_deadline().map_or(next_tick, |deadline| deadline.min(next_tick));
+        let deadline = self.next_deadline();
+        let wake = deadline.map_or(next_tick, |deadline| deadline.min(next_tick));
         let sources = self.reactor.wait(wake.saturating_sub(self.now()));
         for source in sources.map_err(|cause| SupervisorError::Io { act: "wait for events", cause })? {
             match source {
                 Source::Signals => self.take_signals(),
                 Source::Control => self.accept_client(),
                 Source::Client(client) => self.hear_client(client),
-                Source::Link(worker) => {
-                    self.flush(worker);
-                    self.hear(worker);
+                Source::Link(child) => {
+                    self.flush(child);
+                    self.hear(child);
                 }
             }
         }
         let now = self.now();
         if now >= next_tick {
             self.tick(now);
-        } else if self.fleet.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.handle(Event::Tick);
+        } else if self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.pass_time();
         }
         Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        self.fleet.next_deadline().into_iter().chain(self.keeper.next_deadline()).min()
+    }
+
+    /// Tells fleet and keeper that time has passed.
+    fn pass_time(&mut self) {
+        self.keep(|keeper, now| keeper.tick(now));
+        self.handle(Event::Tick);
     }
 
     /// Often enough that a hang is noticed within half a second of its time-out, no oftener than needed.
@@ -181,27 +202,35 @@ impl Supervisor {
             self.children.values_mut().for_each(|child| child.watch.reset(now));
             self.handle(Event::Late);
         }
-        for worker in self.unresponsive(now) {
-            self.handle(Event::Unresponsive(worker));
+        for child in self.unresponsive(now) {
+            match child {
+                ChildId::Worker(worker) => self.handle(Event::Unresponsive(worker)),
+                ChildId::Bus => self.keep(|keeper, now| keeper.unresponsive(now)),
+            }
         }
-        self.handle(Event::Tick);
+        self.pass_time();
     }
 
     /// Who had the time to boot or to beat and did not.
-    fn unresponsive(&mut self, now: Moment) -> Vec<WorkerId> {
+    fn unresponsive(&mut self, now: Moment) -> Vec<ChildId> {
         let (boot, hang) = (self.plan.timing.boot, self.plan.timing.hang);
+        let workers = self.fleet.members().filter_map(|(worker, member)| match member.life {
+            Life::Starting => Some((ChildId::Worker(worker), boot, false)),
+            Life::Ready { .. } => Some((ChildId::Worker(worker), hang, true)),
+            Life::Draining { .. } | Life::Dying { .. } => None, // their end has a deadline
+        });
+        let bus = match self.keeper.state {
+            BusState::Starting { .. } => Some((ChildId::Bus, boot, false)),
+            BusState::Ready { .. } => Some((ChildId::Bus, hang, true)),
+            BusState::Vacant { .. } | BusState::Dying { .. } => None,
+        };
         let mut found = Vec::new();
-        for (worker, member) in self.fleet.members() {
-            let Some(child) = self.children.get_mut(&worker) else { continue };
+        for (id, limit, beat_resets) in workers.chain(bus) {
+            let Some(child) = self.children.get_mut(&id) else { continue };
             let beats = self.scoreboard.row(child.row).map_or(0, |row| row.beats.load(Relaxed));
-            let (limit, resets) = match member.life {
-                Life::Starting => (boot, false),
-                Life::Ready { .. } => (hang, true),
-                Life::Draining { .. } | Life::Dying { .. } => continue,
-            };
-            match child.watch.has_beaten(beats) && resets {
+            match child.watch.has_beaten(beats) && beat_resets {
                 true => child.watch.reset(now),
-                false if child.watch.look(now, procfs::scheduling(child.pid)) >= limit => found.push(worker),
+                false if child.watch.look(now, procfs::scheduling(child.pid)) >= limit => found.push(id),
                 false => {}
             }
         }
@@ -223,49 +252,67 @@ impl Supervisor {
 
     fn reap(&mut self) {
         for (pid, death) in reap::ended() {
-            let Some((worker, row)) = self.child_of(pid) else {
+            let found = self.children.iter().find(|(_, child)| child.pid == pid);
+            let Some((id, row)) = found.map(|(id, child)| (*id, child.row)) else {
                 tracing::debug!(pid, %death, "orphan reaped");
                 continue;
             };
-            self.hear(worker); // its last words may still wait in the link
-            self.children.remove(&worker);
+            self.hear(id); // its last words may still wait in the link
+            self.children.remove(&id);
             self.scoreboard.row(row).inspect(|row| Row::clear(row));
             self.free_rows.push_back(row);
-            tracing::info!(%worker, pid, %death, "worker gone");
-            self.handle(Event::Exited { worker, cause: death.to_string() });
+            tracing::info!(child = %id, pid, %death, "child gone");
+            self.exited(id, death.to_string());
         }
     }
 
-    fn child_of(&self, pid: u32) -> Option<(WorkerId, RowIndex)> {
-        let found = self.children.iter().find(|(_, child)| child.pid == pid);
-        found.map(|(worker, child)| (*worker, child.row))
+    fn exited(&mut self, id: ChildId, cause: String) {
+        match id {
+            ChildId::Worker(worker) => self.handle(Event::Exited { worker, cause }),
+            ChildId::Bus => {
+                self.keep(|keeper, now| keeper.exited(now, cause));
+                self.pass_time(); // mostly it is replaced at once
+            }
+        }
     }
 
-    fn hear(&mut self, worker: WorkerId) {
-        while let Some(child) = self.children.get_mut(&worker) {
-            match child.hear() {
-                Ok(Some(ToSupervisor::Ready)) => {
-                    tracing::info!(%worker, pid = child.pid, "worker ready");
+    fn hear(&mut self, id: ChildId) {
+        while let Some(child) = self.children.get_mut(&id) {
+            let heard = match child.hear() {
+                Ok(Some(heard)) => heard,
+                Ok(None) => return,
+                Err(error) => return self.lose(id, &error),
+            };
+            match &heard {
+                ToSupervisor::Ready => {
+                    tracing::info!(child = %id, pid = child.pid, "child ready");
                     child.watch.reset(self.started.elapsed());
-                    self.handle(Event::Ready(worker));
                 }
-                Ok(Some(ToSupervisor::Draining)) => self.handle(Event::Draining(worker)),
-                Ok(Some(ToSupervisor::BootFailed { reason })) => {
-                    tracing::error!(%worker, pid = child.pid, reason, "worker cannot start");
+                ToSupervisor::Draining => {
+                    tracing::info!(child = %id, pid = child.pid, "child drains by itself")
+                }
+                ToSupervisor::BootFailed { reason } => {
+                    tracing::error!(child = %id, pid = child.pid, reason, "child cannot start");
+                }
+            }
+            match (id, heard) {
+                (ChildId::Worker(worker), ToSupervisor::Ready) => self.handle(Event::Ready(worker)),
+                (ChildId::Worker(worker), ToSupervisor::Draining) => self.handle(Event::Draining(worker)),
+                (ChildId::Worker(worker), ToSupervisor::BootFailed { reason }) => {
                     self.handle(Event::BootFailed { worker, reason });
                 }
-                Ok(None) => return,
-                Err(error) => return self.lose(worker, &error),
+                (ChildId::Bus, ToSupervisor::Ready) => self.keep(|keeper, now| keeper.ready(now)),
+                (ChildId::Bus, ToSupervisor::Draining | ToSupervisor::BootFailed { .. }) => {} // its exit follows
             }
         }
     }
 
     /// A child that cannot be talked to is none: the end of a link is mostly the end of its process, and a living
     /// one without a link must not stay.
-    pub(crate) fn lose(&mut self, worker: WorkerId, error: &LinkError) {
-        let Some(child) = self.children.get(&worker) else { return };
+    pub(crate) fn lose(&mut self, id: ChildId, error: &LinkError) {
+        let Some(child) = self.children.get(&id) else { return };
         if !matches!(error, LinkError::Closed) {
-            tracing::error!(%worker, pid = child.pid, %error, "link broken");
+            tracing::error!(child = %id, pid = child.pid, %error, "link broken");
         }
         child.signal(Signal::SIGKILL);
         self.reactor.remove(&child.link);
@@ -294,6 +341,10 @@ impl Supervisor {
             Heard::Asked(Request::Restart { index }) => {
                 self.handle(Event::Restart { index: WorkerIndex(index), ticket: Ticket(client) });
             }
+            Heard::Asked(Request::RestartBus) => {
+                self.keep(|keeper, now| keeper.restart(now, Ticket(client)));
+                self.pass_time();
+            }
         }
     }
 
@@ -303,7 +354,12 @@ impl Supervisor {
         }
     }
 
+    /// The workers are gone; the bus goes last, since they may have had something to say until their end.
     fn finish(mut self, reason: Option<String>) -> Result<(), SupervisorError> {
+        self.signal(ChildId::Bus, Signal::SIGKILL);
+        if let Some(bus) = self.children.get(&ChildId::Bus) {
+            reap::wait_for(bus.pid);
+        }
         let outcome = match &reason {
             None => Ok(Answer::Done("stopped".to_owned())),
             Some(reason) => Err(reason.clone()),

@@ -15,6 +15,7 @@ pub mod link;
 pub mod listen;
 pub mod message;
 pub mod scoreboard;
+pub mod secret;
 pub mod settings;
 mod sys;
 
@@ -22,6 +23,30 @@ mod sys;
 /// within a version, anything else makes the next one.
 pub const VERSION: u32 = 1;
 
-/// The argument that makes a process a child of a supervisor instead of a supervisor. It is followed
-/// by nothing: role and settings arrive over the link.
+/// The argument that makes a process a child of a supervisor instead of a supervisor. A [`Role`] follows it, and
+/// nothing else: settings arrive over the link.
 pub const CHILD_ARGUMENT: &str = "--oxherd-child";
+
+/// What a child is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Serves clients.
+    Worker,
+    /// Carries messages between the workers.
+    Bus,
+}
+
+impl Role {
+    /// As it follows [`CHILD_ARGUMENT`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Worker => "worker",
+            Role::Bus => "bus",
+        }
+    }
+
+    /// What follows [`CHILD_ARGUMENT`], if it is a role.
+    pub fn of(name: &str) -> Option<Role> {
+        [Role::Worker, Role::Bus].into_iter().find(|role| role.name() == name)
+    }
+}

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ListenerId, SlotId};
 use crate::listen::Address;
-use crate::settings::WorkerSettings;
+use crate::settings::{BusSettings, WorkerSettings};
 
 /// From the supervisor to a child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToChild {
-    /// Always the first. Carries one descriptor: the scoreboard.
+    /// Always a worker's first. Carries one descriptor: the scoreboard.
     Settings(Box<WorkerSettings>),
+    /// Always the bus' first. Carries the scoreboard, then its listening sockets: the Unix socket, then those for TCP.
+    Bus(Box<BusSettings>),
     /// Accept on these slots, in addition to those you have. Carries one listening socket for each, in this order,
     /// [`link::DESCRIPTORS_MAX`](crate::link::DESCRIPTORS_MAX) at most.
     Accept(Vec<Slot>),
@@ -39,7 +41,7 @@ pub struct Slot {
 /// From a child to the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSupervisor {
-    /// The application is built and answered its own handshake: give me slots.
+    /// I serve. From a worker: the application is built and answered its own handshake, give me slots.
     Ready,
     /// I drain without having been asked by you (SIGTERM): have my slots adopted.
     Draining,

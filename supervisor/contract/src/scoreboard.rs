@@ -53,6 +53,8 @@ pub struct Row {
     pub evicted: AtomicU64,
     /// Panics of the application that cost one event each.
     pub panics: AtomicU64,
+    /// Messages that this worker gave to the bus and that did not surely arrive there: dropped, or without a reply.
+    pub bus_lost: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -67,6 +69,8 @@ pub enum State {
     Ready = 2,
     /// Taking nothing new.
     Draining = 3,
+    /// Not a worker's row: the bus'.
+    Bus = 4,
 }
 
 impl Row {
@@ -84,6 +88,7 @@ impl Row {
             accepted,
             evicted,
             panics,
+            bus_lost,
         } = self;
         for cell in [
             state,
@@ -97,6 +102,7 @@ impl Row {
             accepted,
             evicted,
             panics,
+            bus_lost,
         ] {
             cell.store(0, Relaxed);
         }
@@ -108,6 +114,7 @@ impl Row {
             1 => State::Starting,
             2 => State::Ready,
             3 => State::Draining,
+            4 => State::Bus,
             _ => State::Free,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BoxId, Generation, RowIndex, WorkerId, WorkerIndex};
+use crate::secret::Secret;
 
 /// The first message on the link, made by the supervisor out of the checked configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,8 +17,27 @@ pub struct WorkerSettings {
     pub identity: Identity,
     /// Where it reports.
     pub row: RowIndex,
+    /// The bus' Unix socket.
+    pub bus: PathBuf,
     /// What all workers of one generation share.
     pub shared: SharedSettings,
+}
+
+/// The first message to the bus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BusSettings {
+    /// The contract that the supervisor speaks.
+    pub contract: u32,
+    /// Where it reports.
+    pub row: RowIndex,
+    /// How it logs.
+    pub log: LogSettings,
+    /// How long an orphan may live.
+    pub orphan_grace: Duration,
+    /// What TCP clients must present.
+    pub password: Option<Secret>,
+    /// Whether it takes the place of one that died: then publishes wait until every READY worker is back.
+    pub takes_over: bool,
 }
 
 /// Who a worker is; what `welcome`, logs and the status show.

@@ -27,6 +27,8 @@ pub enum Request {
         /// A worker's index.
         index: u16,
     },
+    /// Replace the bus; answered when the new one serves or failed.
+    RestartBus,
 }
 
 /// What it hears: the outcome, or why not, for people.

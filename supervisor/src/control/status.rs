@@ -10,6 +10,8 @@ pub struct Status {
     pub supervisor: SupervisorStatus,
     /// Where the box listens.
     pub listeners: Vec<ListenerStatus>,
+    /// The broker between the workers.
+    pub bus: BusStatus,
     /// Every living child that serves clients, draining ones too, and the places that wait for a new one.
     pub workers: Vec<WorkerStatus>,
 }
@@ -48,6 +50,35 @@ pub struct ListenerStatus {
     pub steering: String,
 }
 
+/// The broker between the workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BusStatus {
+    /// `starting`, `ready`, `dying` or `backoff`.
+    pub state: String,
+    /// Its process id; absent in `backoff`.
+    pub pid: Option<u32>,
+    /// Its Unix socket.
+    pub path: String,
+    /// Where it is really bound for Redis clients.
+    pub listen: Vec<String>,
+    /// Milliseconds since it was spawned; in `backoff`, until the next attempt.
+    pub uptime_ms: u64,
+    /// Clients connected; each worker has two.
+    pub clients: u64,
+    /// Messages published ever.
+    pub published: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes written to clients.
+    pub bytes_out: u64,
+    /// Clients cut because they did not read, or did not speak the protocol.
+    pub evicted: u64,
+    /// How often there was a new one, by reason.
+    pub restarts: Restarts,
+    /// How the last one ended; `id` is its life.
+    pub last_death: Option<LastDeath>,
+}
+
 /// One place and its process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
@@ -81,6 +112,8 @@ pub struct WorkerStatus {
     pub evicted: u64,
     /// Panics of handlers.
     pub panics: u64,
+    /// Messages that it gave to the bus and that did not surely arrive there.
+    pub bus_lost: u64,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.

@@ -7,16 +7,16 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// A small seeded generator (SplitMix64): the same seed gives the same waits, which the simulation needs.
 #[derive(Debug)]
-pub(super) struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    pub(super) fn new(seed: u64) -> Jitter {
+    pub(crate) fn new(seed: u64) -> Jitter {
         Jitter(seed)
     }
 
     /// The wait after this many failures in a row (1 is the first): anything between [`SHORTEST`] and its doubling
     /// for each failure, [`LONGEST`] at most.
-    pub(super) fn backoff(&mut self, failures: u32) -> Duration {
+    pub(crate) fn backoff(&mut self, failures: u32) -> Duration {
         let ceiling = SHORTEST.saturating_mul(1 << failures.min(16)).min(LONGEST);
         let range = (ceiling - SHORTEST).as_millis() as u64 + 1;
         SHORTEST + Duration::from_millis(self.next() % range)

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use oxherd_contract::ids::{Generation, SlotId, WorkerId, WorkerIndex};
 
-use backoff::Jitter;
+pub(crate) use backoff::Jitter;
 pub(crate) use seat::{Occupancy, Seat};
 use slots::SlotTable;
 
@@ -34,13 +34,13 @@ use slots::SlotTable;
 pub(crate) type Moment = Duration;
 
 /// A worker that was READY for less than this died of its start.
-const PROVEN_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const PROVEN_AFTER: Duration = Duration::from_secs(1);
 
 /// Failed boots in a row, of the whole box, before it may give up.
 const GIVE_UP_BOOTS: u32 = 5;
 
 /// From SIGABRT, or from a worker's own word that it failed, to SIGKILL.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Restarts that may wait for their turn.
 const RESTARTS_QUEUED_MAX: usize = 64;
