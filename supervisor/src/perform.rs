@@ -65,18 +65,19 @@ impl Supervisor {
     /// Lets the keeper of the bus decide, and performs it.
     pub(crate) fn keep(&mut self, decide: impl FnOnce(&mut Keeper, Moment) -> Option<KeeperAction>) {
         let now = self.now();
-        match decide(&mut self.keeper, now) {
-            None => {}
-            Some(KeeperAction::Spawn { takes_over, .. }) => {
-                if let Err(error) = self.spawn_bus(takes_over) {
-                    let cause = not_started(ChildId::Bus, &error);
-                    self.keep(|keeper, now| keeper.exited(now, cause));
+        let mut next = decide(&mut self.keeper, now);
+        while let Some(action) = next.take() {
+            match action {
+                KeeperAction::Spawn { takes_over, .. } => {
+                    if let Err(error) = self.spawn_bus(takes_over) {
+                        next = self.keeper.exited(now, not_started(ChildId::Bus, &error));
+                    }
                 }
-            }
-            Some(KeeperAction::Abort) => self.signal(ChildId::Bus, Signal::SIGABRT),
-            Some(KeeperAction::Kill) => self.signal(ChildId::Bus, Signal::SIGKILL),
-            Some(KeeperAction::Answer { ticket: Ticket(client), outcome }) => {
-                self.answer(client, &outcome.map(Answer::Done));
+                KeeperAction::Abort => self.signal(ChildId::Bus, Signal::SIGABRT),
+                KeeperAction::Kill => self.signal(ChildId::Bus, Signal::SIGKILL),
+                KeeperAction::Answer { ticket: Ticket(client), outcome } => {
+                    self.answer(client, &outcome.map(Answer::Done));
+                }
             }
         }
     }
