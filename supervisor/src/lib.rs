@@ -1,4 +1,33 @@
 //! oxherd's parent process: it owns listening sockets and child processes and touches no client byte.
+//!
+//! ```text
+//!   signals ─┐                       ┌─▶ spawn, signal        (child, sys)
+//!   links ───┤  ┌─────────────────┐  ├─▶ say over a link      (child)
+//!   control ─┼─▶│ fleet: decides  │──┼─▶ answer a command     (control)
+//!   watch ───┤  │ (pure)          │  └─▶ close listeners      (listen)
+//!   time ────┘  └─────────────────┘
+//!        supervisor: the loop that waits (reactor) and performs
+//! ```
+//!
+//! [`run`] takes a checked [`plan::Plan`] and returns when the box has stopped. One thread, no runtime, no HTTP,
+//! no Socket.IO, no Redis.
 
+mod child;
 pub mod control;
+mod fleet;
+mod limits;
+mod listen;
+mod perform;
 pub mod plan;
+mod procfs;
+mod reactor;
+mod reap;
+mod report;
+mod signals;
+mod supervisor;
+mod sys;
+mod watch;
+
+pub use control::server::ControlError;
+pub use listen::ListenError;
+pub use supervisor::{SupervisorError, run};

@@ -41,6 +41,8 @@ pub struct Slot {
 pub enum ToSupervisor {
     /// The application is built and answered its own handshake: give me slots.
     Ready,
+    /// I drain without having been asked by you (SIGTERM): have my slots adopted.
+    Draining,
     /// It could not start; the process exits after this.
     BootFailed {
         /// What to show to the operator, causes included.

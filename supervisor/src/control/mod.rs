@@ -8,6 +8,7 @@
 //! [`client`] is what the command line uses; the server side is the supervisor's loop.
 
 pub mod client;
+pub(crate) mod server;
 pub mod status;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,100 @@
+//! Makes the status out of what the fleet, the children and the scoreboard say. Reads memory only, so it answers
+//! at once however the workers are.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use oxherd_contract::ids::WorkerId;
+use oxherd_contract::scoreboard::Row;
+
+use crate::control::status::{LastDeath, Status, SupervisorStatus, WorkerStatus};
+use crate::fleet::{Life, Member, Moment, Occupancy, Seat};
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    pub(crate) fn status(&self) -> Status {
+        let now = self.now();
+        let supervisor = SupervisorStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            box_id: self.box_id,
+            host: self.plan.host.clone(),
+            uptime_ms: millis(now),
+            generation: self.fleet.generation(),
+            workers_wanted: self.plan.workers,
+            open_files_max: self.open_files_max,
+            stopping: self.fleet.is_stopping(),
+        };
+        let seats = self.fleet.seats();
+        let members = self.fleet.members().map(|(worker, member)| {
+            let seat = &seats[usize::from(member.index.0)];
+            self.member_status(now, seat, worker, member)
+        });
+        let vacant = seats.iter().filter_map(|seat| match seat.occupancy {
+            Occupancy::Vacant { until } => Some(self.vacant_status(now, seat, until)),
+            Occupancy::Held(_) => None,
+        });
+        let mut workers: Vec<WorkerStatus> = members.chain(vacant).collect();
+        workers.sort_by_key(|worker| (worker.index, worker.id));
+        Status { supervisor, listeners: self.listeners.status(), workers }
+    }
+
+    fn member_status(&self, now: Moment, seat: &Seat, worker: WorkerId, member: &Member) -> WorkerStatus {
+        let child = self.children.get(&worker);
+        let row = child.and_then(|child| self.scoreboard.row(child.row));
+        let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
+        let state = match member.life {
+            Life::Starting => "starting",
+            Life::Ready { .. } => "ready",
+            Life::Draining { .. } => "draining",
+            Life::Dying { .. } => "dying",
+        };
+        WorkerStatus {
+            state: state.to_owned(),
+            id: Some(worker),
+            pid: child.map(|child| child.pid),
+            generation: member.generation,
+            slots: self.fleet.slots_of(worker),
+            uptime_ms: millis(now.saturating_sub(member.born)),
+            connections: count(|row| &row.connections),
+            sessions: count(|row| &row.sessions),
+            requests: count(|row| &row.requests),
+            bytes_in: count(|row| &row.bytes_in),
+            bytes_out: count(|row| &row.bytes_out),
+            accepted: count(|row| &row.accepted),
+            evicted: count(|row| &row.evicted),
+            panics: count(|row| &row.panics),
+            ..self.vacant_status(now, seat, now)
+        }
+    }
+
+    fn vacant_status(&self, now: Moment, seat: &Seat, until: Moment) -> WorkerStatus {
+        WorkerStatus {
+            index: seat.index,
+            state: "backoff".to_owned(),
+            id: None,
+            pid: None,
+            generation: self.fleet.generation(),
+            slots: Vec::new(),
+            uptime_ms: millis(until.saturating_sub(now)),
+            connections: 0,
+            sessions: 0,
+            requests: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            accepted: 0,
+            evicted: 0,
+            panics: 0,
+            restarts: seat.restarts,
+            last_death: seat.last_death.as_ref().map(|death| LastDeath {
+                id: death.worker,
+                cause: death.cause.clone(),
+                ago_ms: millis(now.saturating_sub(death.at)),
+            }),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}

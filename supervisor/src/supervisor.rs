@@ -1,0 +1,332 @@
+//! The supervisor's loop: an event comes in, the fleet answers with actions, the loop performs them.
+//!
+//! Nothing in here decides and nothing in here blocks. It is the only thread of the process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::Signal;
+use oxherd_contract::ids::{BoxId, RowIndex, WorkerId, WorkerIndex};
+use oxherd_contract::link::{INHERITED, LinkError};
+use oxherd_contract::message::ToSupervisor;
+use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
+use thiserror::Error;
+
+use crate::child::Child;
+use crate::control::server::{ControlError, ControlServer, Heard};
+use crate::control::{Answer, Outcome, Request};
+use crate::fleet::{Event, Fleet, Life, Moment, Policy, Ticket};
+use crate::listen::{ListenError, Listeners};
+use crate::plan::Plan;
+use crate::reactor::{Interest, Reactor, Source};
+use crate::signals::{Signals, Word};
+use crate::{limits, procfs, reap, sys};
+
+/// Rows of the scoreboard: workers at the same time, those that are ending included.
+const ROWS: u16 = 512;
+
+/// How late a tick may be before the supervisor doubts time instead of its workers.
+const LATE_AFTER: Duration = Duration::from_millis(500);
+
+/// How much longer than its own `orphan_grace` an orphan may hold an address.
+const ORPHAN_MARGIN: Duration = Duration::from_secs(1);
+
+/// Why a supervisor ended, or did not start.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The control socket cannot be made.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The scoreboard cannot be made.
+    #[error(transparent)]
+    Scoreboard(#[from] ScoreboardError),
+    /// The kernel refused something that it never should.
+    #[error("the supervisor cannot {act}")]
+    Io {
+        /// What it was about.
+        act: &'static str,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+    /// No worker can be kept alive.
+    #[error("giving up: {0}")]
+    GaveUp(String),
+}
+
+/// Runs a box until it is stopped. Must be called by a thread that lives as long, before the process has others.
+pub fn run(plan: Plan) -> Result<(), SupervisorError> {
+    let mut supervisor = Supervisor::start(plan)?;
+    supervisor.handle(Event::Tick);
+    loop {
+        supervisor.turn()?;
+        if let Some(reason) = supervisor.finished.take() {
+            return supervisor.finish(reason);
+        }
+    }
+}
+
+pub(crate) struct Supervisor {
+    pub(crate) plan: Plan,
+    pub(crate) box_id: BoxId,
+    pub(crate) open_files_max: u64,
+    pub(crate) listeners: Listeners,
+    pub(crate) fleet: Fleet,
+    pub(crate) children: BTreeMap<WorkerId, Child>,
+    pub(crate) scoreboard: Scoreboard,
+    started: Instant,
+    pub(crate) free_rows: VecDeque<RowIndex>,
+    pub(crate) reactor: Reactor,
+    signals: Signals,
+    pub(crate) control: ControlServer,
+    stop_waiters: Vec<u64>,
+    last_tick: Moment,
+    pub(crate) finished: Option<Option<String>>,
+    _link_number: OwnedFd,
+}
+
+impl Supervisor {
+    fn start(plan: Plan) -> Result<Supervisor, SupervisorError> {
+        let failed = |act| move |cause| SupervisorError::Io { act, cause };
+        let started = Instant::now();
+        let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
+        sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
+        let open_files_max = limits::raise_open_files();
+        let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
+        let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
+        let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
+        let signals = Signals::catch().map_err(failed("catch signals"))?;
+        let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
+        reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;
+        reactor.add(&control.listener, Source::Control).map_err(failed("wait for control connections"))?;
+        let [box_id, seed] = random().map_err(failed("read random numbers"))?;
+        let policy = Policy {
+            workers: plan.workers,
+            slots: listeners.slots(),
+            stop: plan.timing.stop,
+            drain: plan.timing.stop,
+            give_up: plan.timing.give_up,
+            seed,
+        };
+        let control_path = control.path().display();
+        tracing::info!(pid = std::process::id(), workers = plan.workers, control = %control_path, "supervisor started");
+        Ok(Supervisor {
+            box_id: BoxId(box_id),
+            open_files_max,
+            listeners,
+            fleet: Fleet::new(policy, Duration::ZERO),
+            children: BTreeMap::new(),
+            scoreboard: Scoreboard::create(ROWS)?,
+            started,
+            free_rows: (0..ROWS).map(RowIndex).collect(),
+            reactor,
+            signals,
+            control,
+            stop_waiters: Vec::new(),
+            last_tick: Duration::ZERO,
+            finished: None,
+            _link_number: link_number,
+            plan,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// Waits for what comes next and deals with it.
+    fn turn(&mut self) -> Result<(), SupervisorError> {
+        let next_tick = self.last_tick + self.tick_interval();
+        let wake = self.fleet.next_deadline().map_or(next_tick, |deadline| deadline.min(next_tick));
+        let sources = self.reactor.wait(wake.saturating_sub(self.now()));
+        for source in sources.map_err(|cause| SupervisorError::Io { act: "wait for events", cause })? {
+            match source {
+                Source::Signals => self.take_signals(),
+                Source::Control => self.accept_client(),
+                Source::Client(client) => self.hear_client(client),
+                Source::Link(worker) => {
+                    self.flush(worker);
+                    self.hear(worker);
+                }
+            }
+        }
+        let now = self.now();
+        if now >= next_tick {
+            self.tick(now);
+        } else if self.fleet.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.handle(Event::Tick);
+        }
+        Ok(())
+    }
+
+    /// Often enough that a hang is noticed within half a second of its time-out, no oftener than needed.
+    fn tick_interval(&self) -> Duration {
+        (self.plan.timing.hang / 16).clamp(Duration::from_millis(50), Duration::from_millis(250))
+    }
+
+    fn tick(&mut self, now: Moment) {
+        let late = now.saturating_sub(self.last_tick) > self.tick_interval() + LATE_AFTER;
+        self.last_tick = now;
+        self.control.expire(now);
+        if late {
+            tracing::warn!("the supervisor itself was stopped or starved, all deadlines begin anew");
+            self.children.values_mut().for_each(|child| child.watch.reset(now));
+            self.handle(Event::Late);
+        }
+        for worker in self.unresponsive(now) {
+            self.handle(Event::Unresponsive(worker));
+        }
+        self.handle(Event::Tick);
+    }
+
+    /// Who had the time to boot or to beat and did not.
+    fn unresponsive(&mut self, now: Moment) -> Vec<WorkerId> {
+        let (boot, hang) = (self.plan.timing.boot, self.plan.timing.hang);
+        let mut found = Vec::new();
+        for (worker, member) in self.fleet.members() {
+            let Some(child) = self.children.get_mut(&worker) else { continue };
+            let beats = self.scoreboard.row(child.row).map_or(0, |row| row.beats.load(Relaxed));
+            let (limit, resets) = match member.life {
+                Life::Starting => (boot, false),
+                Life::Ready { .. } => (hang, true),
+                Life::Draining { .. } | Life::Dying { .. } => continue,
+            };
+            match child.watch.has_beaten(beats) && resets {
+                true => child.watch.reset(now),
+                false if child.watch.look(now, procfs::scheduling(child.pid)) >= limit => found.push(worker),
+                false => {}
+            }
+        }
+        found
+    }
+
+    fn take_signals(&mut self) {
+        for word in self.signals.take() {
+            match word {
+                Word::Child => self.reap(),
+                Word::Stop if self.fleet.is_stopping() => self.handle(Event::StopNow),
+                Word::Stop => self.handle(Event::Stop),
+                Word::Unknown(signal) => {
+                    tracing::warn!(signal, "signal ignored: this version has no use for it")
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        for (pid, death) in reap::ended() {
+            let Some((worker, row)) = self.child_of(pid) else {
+                tracing::debug!(pid, %death, "orphan reaped");
+                continue;
+            };
+            self.hear(worker); // its last words may still wait in the link
+            self.children.remove(&worker);
+            self.scoreboard.row(row).inspect(|row| Row::clear(row));
+            self.free_rows.push_back(row);
+            tracing::info!(%worker, pid, %death, "worker gone");
+            self.handle(Event::Exited { worker, cause: death.to_string() });
+        }
+    }
+
+    fn child_of(&self, pid: u32) -> Option<(WorkerId, RowIndex)> {
+        let found = self.children.iter().find(|(_, child)| child.pid == pid);
+        found.map(|(worker, child)| (*worker, child.row))
+    }
+
+    fn hear(&mut self, worker: WorkerId) {
+        while let Some(child) = self.children.get_mut(&worker) {
+            match child.hear() {
+                Ok(Some(ToSupervisor::Ready)) => {
+                    tracing::info!(%worker, pid = child.pid, "worker ready");
+                    child.watch.reset(self.started.elapsed());
+                    self.handle(Event::Ready(worker));
+                }
+                Ok(Some(ToSupervisor::Draining)) => self.handle(Event::Draining(worker)),
+                Ok(Some(ToSupervisor::BootFailed { reason })) => {
+                    tracing::error!(%worker, pid = child.pid, reason, "worker cannot start");
+                    self.handle(Event::BootFailed { worker, reason });
+                }
+                Ok(None) => return,
+                Err(error) => return self.lose(worker, &error),
+            }
+        }
+    }
+
+    /// A child that cannot be talked to is none: the end of a link is mostly the end of its process, and a living
+    /// one without a link must not stay.
+    pub(crate) fn lose(&mut self, worker: WorkerId, error: &LinkError) {
+        let Some(child) = self.children.get(&worker) else { return };
+        if !matches!(error, LinkError::Closed) {
+            tracing::error!(%worker, pid = child.pid, %error, "link broken");
+        }
+        child.signal(Signal::SIGKILL);
+        self.reactor.remove(&child.link);
+    }
+
+    fn accept_client(&mut self) {
+        if let Some((client, stream)) = self.control.accept(self.started.elapsed()) {
+            let _ = self.reactor.add(stream, Source::Client(client)); // it expires unheard
+        }
+    }
+
+    fn hear_client(&mut self, client: u64) {
+        if let Some(stream) = self.control.flush(client) {
+            return self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
+        }
+        match self.control.hear(client) {
+            Heard::Nothing => {}
+            Heard::Nonsense(sentence) => self.answer(client, &Err(sentence)),
+            Heard::Asked(Request::Status) => {
+                self.answer(client, &Ok(Answer::Status(Box::new(self.status()))))
+            }
+            Heard::Asked(Request::Stop) => {
+                self.stop_waiters.push(client);
+                self.handle(Event::Stop);
+            }
+            Heard::Asked(Request::Restart { index }) => {
+                self.handle(Event::Restart { index: WorkerIndex(index), ticket: Ticket(client) });
+            }
+        }
+    }
+
+    pub(crate) fn answer(&mut self, client: u64, outcome: &Outcome) {
+        if let Some(stream) = self.control.answer(self.started.elapsed(), client, outcome) {
+            self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
+        }
+    }
+
+    fn finish(mut self, reason: Option<String>) -> Result<(), SupervisorError> {
+        let outcome = match &reason {
+            None => Ok(Answer::Done("stopped".to_owned())),
+            Some(reason) => Err(reason.clone()),
+        };
+        for client in std::mem::take(&mut self.stop_waiters) {
+            self.answer(client, &outcome);
+        }
+        tracing::info!("stopped");
+        reason.map_or(Ok(()), |reason| Err(SupervisorError::GaveUp(reason)))
+    }
+}
+
+/// Occupies the number at which children find their link, so that nothing of this process ever has it and gets
+/// overwritten between fork and exec.
+fn reserve_link_number() -> io::Result<OwnedFd> {
+    let null = File::open("/dev/null")?;
+    let number = fcntl(&null, FcntlArg::F_DUPFD_CLOEXEC(INHERITED))?;
+    Ok(sys::own(number))
+}
+
+fn random() -> io::Result<[u64; 2]> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let (first, second) = bytes.split_at(8);
+    Ok([first, second].map(|half| half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))))
+}
