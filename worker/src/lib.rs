@@ -1,1 +1,35 @@
-//! Being written.
+//! The worker process: one single-threaded runtime that accepts, serves and reports.
+//!
+//! ```text
+//!            orders (link, TERM)                         scoreboard row
+//!                  │                                           ▲
+//!                  ▼                                           │ counts
+//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
+//!                              ▲
+//!                  drain ──────┘ ends
+//! ```
+//!
+//! [`run`] is the life of the process from its first line to its exit status; [`Worker`] is what an
+//! application is given. Called by the facade; speaks with the supervisor in the contract's words only, and
+//! reads no file, argument or environment of oxherd's own.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod birth;
+mod boot;
+mod catch;
+mod connection;
+mod drain;
+mod guard;
+mod http;
+mod orders;
+mod panics;
+mod register;
+mod row;
+mod run;
+mod worker;
+
+pub use http::Internal;
+pub use run::run;
+pub use worker::{Adapter, BoxError, SocketRef, Worker};
