@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
-use oxherd_supervisor::plan::Timing;
+use oxherd_supervisor::plan::{Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
 use super::checked::Config;
@@ -14,8 +14,8 @@ use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
 use super::value::{auto_or, duration, line, number, path, redis_url};
 
-/// Workers of a box at most.
-pub(crate) const WORKERS_MAX: u16 = 1024;
+/// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
+pub(crate) const WORKERS_MAX: u16 = 256;
 
 /// Slots of a listener at most: a program of the kernel counts them, and each is an open file.
 pub(crate) const SLOTS_MAX: u16 = 1024;
@@ -38,7 +38,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
         host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
         listen: match low.get(Key::Listen) {
             Some(typed) => listeners(typed, choice, read.complaints),
-            None => default.listen.into_iter().map(|listen| with_affinity(listen, choice)).collect(),
+            None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
         },
         slots: read.key(Key::Slots, default.slots, auto_or(number(1..=SLOTS_MAX))),
         workers: read.key(Key::Workers, default.workers, auto_or(number(1..=WORKERS_MAX))),
@@ -98,13 +98,6 @@ impl Reader<'_> {
         let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
         self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
     }
-}
-
-fn with_affinity(
-    listen: oxherd_supervisor::plan::Listen,
-    affinity: oxherd_contract::listen::Affinity,
-) -> oxherd_supervisor::plan::Listen {
-    oxherd_supervisor::plan::Listen { affinity, ..listen }
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

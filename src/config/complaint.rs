@@ -53,11 +53,6 @@ impl Complaints {
         self.0.is_empty()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether there is one about this key or a part of its value.
     pub(crate) fn names(&self, key: Key) -> bool {
         self.0.iter().any(|complaint| {

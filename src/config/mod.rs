@@ -41,7 +41,6 @@ pub(crate) use key::Key;
 use machine::Machine;
 pub(crate) use typed::Value;
 use typed::{Low, Origin};
-pub(crate) use value::written;
 
 /// The file that is read if none is named and this one exists.
 const USUAL_FILE: &str = "/etc/oxherd/config.toml";

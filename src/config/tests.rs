@@ -60,7 +60,7 @@ fn the_shipped_file_names_every_key_and_a_commented_one_is_an_example_that_works
     for key in Key::ALL {
         assert!(low.get(key).is_some(), "config.toml lacks {}", key.name());
     }
-    assert_eq!(complaints.len(), 1, "only redis.url is refused: {complaints}");
+    assert_eq!(complaints.to_string().trim().lines().count(), 1, "only redis.url is refused: {complaints}");
     assert!(complaints.to_string().contains("redis.url: this version has no Redis upstream yet"));
 }
 
@@ -69,7 +69,7 @@ fn all_complaints_come_at_once_each_with_key_value_and_range() {
     let text = "workers = 0\nlisten = [\"localhost:1\", \"127.0.0.1:1\"]\nboot_timeout = 10\nnope = 1\n[http]\nheader_timeout = \"1d\"\n[log]\nfilter = \"=x=\"\n";
     let complaints = planned(text).unwrap_err();
     for expected in [
-        "c.toml:1: workers = 0: expected a number from 1 to 1024, or \"auto\"",
+        "c.toml:1: workers = 0: expected a number from 1 to 256, or \"auto\"",
         "c.toml:2: listen[0] = \"localhost:1\": expected IP:PORT",
         "c.toml:3: boot_timeout = 10: expected a duration with its unit (ms, s, m, h), from \"100ms\" to \"1h\"",
         "c.toml:4: nope: unknown key",
@@ -125,7 +125,7 @@ fn what_is_automatic_follows_the_cores() {
         ("workers = 1", 1, 12),
         ("workers = 10", 10, 40),
         ("workers = \"auto\"\nslots = 3", 3, 3),
-        ("workers = 1000", 1000, 1024),
+        ("workers = 256", 256, 1024),
     ] {
         let plan = planned(text).unwrap();
         assert_eq!((plan.workers, plan.slots), (workers, slots), "{text}");

@@ -67,6 +67,12 @@ impl fmt::Display for Value {
 }
 
 impl Value {
+    /// The texts of a flag that may be given more than once.
+    pub(crate) fn texts<'a>(texts: impl IntoIterator<Item = &'a String>, flag: &'static str) -> Value {
+        let typed = |text: &String| Typed { value: Value::Text(text.clone()), origin: Origin::Flag(flag) };
+        Value::List(texts.into_iter().map(typed).collect())
+    }
+
     /// What kind of thing it is, with its article.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
