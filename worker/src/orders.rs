@@ -34,7 +34,7 @@ pub(crate) struct Orders {
     /// `None` when the supervisor is gone.
     link: Option<AsyncFd<ChildLink>>,
     terminate: Signal,
-    /// What came before the worker was ready for it.
+    /// What came before the worker was READY: next to nothing, since only then is there something to tell it.
     early: VecDeque<Order>,
     /// What an orphan takes for its drain.
     within_orphaned: Duration,
