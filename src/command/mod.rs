@@ -16,7 +16,7 @@ use crate::config::{Flags, Key, Value};
 ///
 /// Flags go over the environment (OXHERD_…), which goes over the file, which goes over the defaults. config.toml of the
 /// distribution has all keys.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "oxherd", version, after_help = crate::exit::HELP)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(crate) enum Command {
 }
 
 // Values stay text here: one place checks those of all sources, and complains about all at once.
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct FlagArguments {
     /// Read this file [default: $OXHERD_CONFIG, else /etc/oxherd/config.toml if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn help_speaks_of_the_program_that_was_called() {
-        let help = read(&["--help"]).unwrap_err().to_string();
+        let help = read(&["--help"]).err().unwrap().to_string();
         assert!(help.contains("Usage: herd ") && help.contains("78"), "{help}");
         assert!(read(&["restart", "one"]).is_err() && read(&["reload"]).is_err());
     }
