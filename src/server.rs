@@ -92,10 +92,10 @@ impl Server {
             Some(Command::Check) => {
                 check::check(flags, &self.environment).map_err(ServerError::Configuration)
             }
-            Some(command) => {
+            Some(Command::Ask(question)) => {
                 let control =
                     config::control_path(flags, &self.environment).map_err(ServerError::Configuration)?;
-                client::command(command, &control).map_err(ServerError::Client)
+                client::put(question, &control).map_err(ServerError::Client)
             }
         }
     }

@@ -25,11 +25,18 @@ pub(crate) struct CommandLine {
     pub(crate) command: Option<Command>,
 }
 
-/// What a running box, or a configuration, can be asked.
+/// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check the configuration and start nothing
     Check,
+    #[command(flatten)]
+    Ask(Question),
+}
+
+/// What a running box can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
     /// Show the box and its workers
     Status {
         /// As one JSON object, whose fields stay as they are
@@ -143,7 +150,7 @@ mod tests {
     fn a_flag_may_stand_before_or_after_the_command() {
         for arguments in [["--control", "c.sock", "status"], ["status", "--control", "c.sock"]] {
             let line = read(&arguments).unwrap();
-            assert!(matches!(line.command, Some(Command::Status { json: false })));
+            assert!(matches!(line.command, Some(Command::Ask(Question::Status { json: false }))));
             let flags = line.flags();
             assert_eq!(flags.keys, [(Key::Control, Value::Text("c.sock".to_owned()), "--control")]);
         }
