@@ -1,0 +1,164 @@
+//! Start, stop and restart, as an operator does it.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
+
+mod support;
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use oxherd_supervisor::control::Request;
+use support::http::{client, receive, who};
+use support::process::until_gone;
+use support::{Herd, HerdBuilder, Scratch, eventually};
+
+#[test]
+fn from_start_to_accepting_it_takes_a_moment() {
+    const LIMIT: Duration = Duration::from_secs(3); // ten times the goal
+    let start = Instant::now();
+    let herd = HerdBuilder::new().arguments(&["--workers", "2"]).spawn();
+    let address = eventually("it listens", || {
+        let status = herd.try_ask(&Request::Status).ok()?;
+        let oxherd_supervisor::control::Answer::Status(status) = status else { return None };
+        status.listeners.first()?.address.parse().ok()
+    });
+    let (status, _) = support::get(address, "/healthz").unwrap();
+    let accepting_after = start.elapsed();
+    eprintln!("accepting {accepting_after:?} after the start");
+    assert!(status == 200 && accepting_after < LIMIT, "{status} after {accepting_after:?}");
+}
+
+#[test]
+fn every_way_to_stop_lets_requests_in_flight_finish() {
+    for way in [Some(Signal::SIGTERM), Some(Signal::SIGINT), Some(Signal::SIGQUIT), None] {
+        let mut herd = HerdBuilder::faulty().start(2);
+        let (address, workers) = (herd.address(), pids(&herd));
+        let in_flight = herd.begin(client(0), "/slow?ms=500");
+        match way {
+            Some(signal) => herd.signal(signal),
+            None => {
+                let output = herd.command(&["stop"]);
+                assert!(output.status.success() && output.stdout == b"stopped\n", "{output:?}");
+            }
+        }
+        let (status, pid) = receive(&in_flight).unwrap();
+        assert!(status == 200 && workers.contains(&pid.parse().unwrap()), "{way:?}: {status} {pid}");
+        assert_eq!(herd.wait().code(), Some(0), "{way:?}: {}", herd.log());
+        until_gone(&workers);
+        assert!(TcpStream::connect(address).is_err(), "{way:?}");
+        assert!(!herd.control.exists(), "{way:?}");
+    }
+}
+
+#[test]
+fn a_stop_ends_at_its_deadline_whoever_is_still_there() {
+    let mut herd = HerdBuilder::faulty().config("stop_timeout = \"500ms\"").start(2);
+    let workers = pids(&herd);
+    let _waits_for_ever = herd.begin(client(0), "/slow?ms=600000");
+    let _spins = herd.begin(client(1), "/spin");
+    let start = Instant::now();
+    herd.signal(Signal::SIGTERM);
+    assert_eq!(herd.wait().code(), Some(0), "{}", herd.log());
+    until_gone(&workers);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut herd = HerdBuilder::faulty().config("stop_timeout = \"1h\"").start(2);
+    let workers = pids(&herd);
+    let _waits_for_ever = herd.begin(client(0), "/slow?ms=600000");
+    herd.signal(Signal::SIGTERM);
+    herd.until("it is stopping", |status| status.supervisor.stopping);
+    assert!(herd.try_wait().is_none(), "it waits for the request");
+    herd.signal(Signal::SIGTERM);
+    assert_eq!(herd.wait().code(), Some(0), "{}", herd.log());
+    until_gone(&workers);
+}
+
+#[test]
+fn signals_without_a_meaning_do_no_harm() {
+    let mut herd = HerdBuilder::faulty().start(1);
+    let before = pids(&herd);
+    for signal in [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGWINCH] {
+        herd.signal(signal);
+    }
+    let to_workers = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
+    to_workers.into_iter().for_each(|signal| support::signal_pid(before[0], signal));
+    herd.until("the supervisor has heard", |_| herd.log().contains("SIGUSR2"));
+    assert_eq!(who(client(0), herd.address()).unwrap(), before[0]);
+    herd.until_ready(1);
+    assert_eq!(pids(&herd), before);
+}
+
+#[test]
+fn a_worker_told_to_terminate_drains_and_is_replaced() {
+    let mut herd = HerdBuilder::faulty().start(2);
+    let old = herd.worker(0);
+    let in_flight =
+        herd.begin(support::http::clients_of(old.pid.unwrap(), herd.address(), 1)[0], "/slow?ms=500");
+    support::signal_pid(old.pid.unwrap(), Signal::SIGTERM);
+    herd.until("a sibling has its slots", |status| {
+        status
+            .workers
+            .iter()
+            .any(|worker| worker.pid == old.pid && worker.state == "draining" && worker.slots.is_empty())
+    });
+    assert_eq!(receive(&in_flight).unwrap(), (200, old.pid.unwrap().to_string()));
+    until_gone(&[old.pid.unwrap()]);
+    let restarts = herd.until_ready(2).workers[0].restarts;
+    assert_eq!((restarts.request, restarts.crash), (1, 0), "it left in peace");
+}
+
+#[test]
+fn a_restart_replaces_one_worker_and_refuses_nobody() {
+    let mut herd = HerdBuilder::faulty().config("affinity = \"connection\"").start(2);
+    let (address, before) = (herd.address(), pids(&herd));
+    let over = AtomicBool::new(false);
+    let requests = || (0..).take_while(|_| !over.load(Relaxed)).map(|number| who(client(number), address));
+    let (output, answered) = scope(|threads| {
+        let load = [(); 4].map(|()| threads.spawn(|| requests().map(Result::unwrap).count()));
+        let in_flight = herd.begin(client(0), "/slow?ms=1000");
+        let output = herd.command(&["restart", "1"]);
+        assert_eq!(receive(&in_flight).unwrap().0, 200);
+        until_gone(&before[1..]);
+        over.store(true, Relaxed);
+        (output, load.map(|thread| thread.join().unwrap()).into_iter().sum::<usize>())
+    });
+    assert!(output.status.success(), "{output:?}");
+    assert!(answered > 0);
+    let status = herd.until_ready(2);
+    assert_eq!(status.workers.iter().map(|worker| worker.index.0).collect::<Vec<_>>(), [0, 1]);
+    let after = pids(&herd);
+    assert!(after[0] == before[0] && after[1] != before[1], "{before:?} {after:?}");
+    assert_eq!(status.workers[1].restarts.request, 1);
+    assert!(!herd.command(&["restart", "2"]).status.success(), "there is no worker 2");
+}
+
+#[test]
+fn a_restart_whose_new_worker_fails_leaves_the_old_one() {
+    let scratch = Scratch::new();
+    let refuse = scratch.path().join("refuse");
+    let builder = HerdBuilder::faulty().environment("FAULTY_REFUSE", refuse.to_str().unwrap());
+    let mut herd = builder.start(2);
+    let before = pids(&herd);
+    File::create(&refuse).unwrap();
+    let output = herd.command(&["restart", "0"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("the old worker goes on"), "{errors}");
+    assert!(errors.contains("refuse is in the way"), "the reason of this very failure: {errors}");
+    assert_eq!(pids(&herd), before);
+    fs::remove_file(&refuse).unwrap();
+    assert!(herd.command(&["restart", "0"]).status.success(), "the next one works");
+    let after = herd.until_ready(2);
+    assert_ne!(after.workers[0].pid, Some(before[0]));
+    assert_eq!(after.workers[0].restarts.boot, 1);
+}
+
+fn pids(herd: &Herd) -> Vec<u32> {
+    herd.status().workers.iter().filter_map(|worker| worker.pid).collect()
+}
