@@ -5,16 +5,14 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
+use support::HerdBuilder;
 use support::process::{descriptors, session, sockets};
-use support::{HerdBuilder, Scratch, example};
 
 #[test]
 fn a_worker_has_its_link_the_scoreboard_its_slots_and_nothing_else() {
     // A careless parent: it leaves a descriptor open that is none of oxherd's business.
-    let scratch = Scratch::new();
-    let herd = HerdBuilder::new().program(careless(&scratch, "exec 9</etc/passwd")).start(3);
+    let herd = HerdBuilder::faulty().shell("exec \"$@\" 9</etc/passwd").start(3);
     let status = herd.status();
     let workers: Vec<u32> = status.workers.iter().filter_map(|worker| worker.pid).collect();
     for worker in &status.workers {
@@ -69,23 +67,13 @@ fn the_environment_passes_through_without_oxherds_own_variables() {
 
 #[test]
 fn the_limit_on_open_files_is_raised_to_the_hard_one() {
-    let scratch = Scratch::new();
-    let herd = HerdBuilder::new().program(careless(&scratch, "ulimit -S -n 256; ulimit -H -n 4000")).start(1);
+    let herd = HerdBuilder::faulty().shell("ulimit -S -n 256 && ulimit -H -n 4000 && exec \"$@\"").start(1);
     assert_eq!(herd.status().supervisor.open_files_max, 4000);
     for pid in [herd.pid(), herd.worker(0).pid.unwrap()] {
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         assert_eq!(open_files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["4000", "4000"]);
     }
-}
-
-/// A program that does something to itself before it becomes oxherd.
-fn careless(scratch: &Scratch, before: &str) -> std::path::PathBuf {
-    let script = scratch.path().join("careless");
-    let text = format!("#!/bin/bash\n{before}\nexec '{}' \"$@\"\n", example("faulty").display());
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    script
 }
 
 /// Of all listening TCP sockets over IPv4.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use oxherd_supervisor::control::Request;
-use support::http::{client, receive, who};
+use support::http::{client, clients_of, receive, request, who};
 use support::process::until_gone;
 use support::{Herd, HerdBuilder, Scratch, eventually};
 
@@ -98,8 +98,8 @@ fn signals_without_a_meaning_do_no_harm() {
 fn a_worker_told_to_terminate_drains_and_is_replaced() {
     let mut herd = HerdBuilder::faulty().start(2);
     let old = herd.worker(0);
-    let in_flight =
-        herd.begin(support::http::clients_of(old.pid.unwrap(), herd.address(), 1)[0], "/slow?ms=500");
+    let its_client = clients_of(old.pid.unwrap(), herd.address(), 1)[0];
+    let in_flight = herd.begin(its_client, "/slow?ms=2000");
     support::signal_pid(old.pid.unwrap(), Signal::SIGTERM);
     herd.until("a sibling has its slots", |status| {
         status
@@ -157,6 +157,20 @@ fn a_restart_whose_new_worker_fails_leaves_the_old_one() {
     let after = herd.until_ready(2);
     assert_ne!(after.workers[0].pid, Some(before[0]));
     assert_eq!(after.workers[0].restarts.boot, 1);
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_reaps_what_others_left_behind() {
+    let container = "exec unshare --pid --fork --kill-child --mount-proc \"$@\"";
+    let builder = HerdBuilder::faulty().shell(container).arguments(&["--log-filter", "debug"]);
+    let mut herd = builder.start(1);
+    assert_eq!(herd.status().supervisor.pid, 1);
+    let (status, shell) = request(client(0), herd.address(), "GET", "/orphan", "").unwrap();
+    assert_eq!((status, shell.as_str()), (200, "exit status: 0"));
+    herd.until("the orphan is reaped", |_| herd.log().contains("orphan reaped"));
+    assert_eq!(herd.worker(0).restarts.crash, 0);
+    assert!(herd.command(&["stop"]).status.success());
+    assert_eq!(herd.wait().code(), Some(0));
 }
 
 fn pids(herd: &Herd) -> Vec<u32> {

@@ -11,11 +11,12 @@
 //! | `GET /who`            |         | the pid of the worker that answers               |
 //! | `GET /slow?ms=N`      |         | the same, N milliseconds later                   |
 //! | `GET /compute?ms=N`   |         | the same, after N milliseconds on a core         |
+//! | `GET /orphan`         |         | a process that outlives its parent for a moment  |
 //! | `GET /spin`           | `spin`  | the worker's only thread computes for ever       |
 //! | `GET /panic`          | `panic` | the handler panics                               |
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use axum::extract::Query;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             .route("/who", get(who))
             .route("/slow", get(slow))
             .route("/compute", get(compute))
+            .route("/orphan", get(orphan))
             .route("/spin", get(async || spin()))
             .route("/panic", get(async || misbehave()));
         Ok(router.layer(layer))
@@ -77,6 +79,12 @@ async fn compute(Query(Effort { ms }): Query<Effort>) -> String {
 
 fn time_on_a_core() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::MAX, Duration::from) // Linux has this clock
+}
+
+/// The shell, which is waited for, leaves a process behind.
+async fn orphan() -> String {
+    let shell = Command::new("sh").args(["-c", "sleep 0.1 &"]).stdout(Stdio::null()).status();
+    shell.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
 fn spin() {

@@ -87,6 +87,7 @@ pub struct HerdBuilder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     config: String,
+    shell: Option<String>,
 }
 
 /// A running box.
@@ -105,6 +106,7 @@ impl HerdBuilder {
             arguments: Vec::new(),
             environment: Vec::new(),
             config: String::new(),
+            shell: None,
         }
     }
 
@@ -138,6 +140,12 @@ impl HerdBuilder {
         self
     }
 
+    /// Lets this line of bash start it, which finds the command in `"$@"`.
+    pub fn shell(mut self, line: &str) -> Self {
+        self.shell = Some(line.into());
+        self
+    }
+
     /// Starts it and returns at once.
     pub fn spawn(self) -> Herd {
         let scratch = Scratch::new();
@@ -148,7 +156,14 @@ impl HerdBuilder {
 
     /// Its log goes on where an earlier one in the same directory ended.
     fn process(&self, scratch: &Scratch, listen: &str) -> Child {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.shell {
+            None => Command::new(&self.program),
+            Some(line) => {
+                let mut bash = Command::new("bash");
+                bash.args(["-c", line, "bash"]).arg(&self.program);
+                bash
+            }
+        };
         command.arg("--config").arg(scratch.path().join("config.toml"));
         command.arg("--control").arg(control_in(scratch));
         if !self.arguments.iter().any(|argument| argument == "--listen") && !self.config.contains("listen") {
