@@ -16,10 +16,10 @@ use support::{Herd, HerdBuilder, signal_pid, soak_seconds};
 fn starved_workers_live_and_hung_ones_are_replaced() {
     let config = "affinity = \"source-ip\"\nhang_timeout = \"2s\"";
     let mut herd = HerdBuilder::faulty().config(config).start(2);
-    let workers = pids(&herd.status());
+    let workers = herd.pids();
     starve(&herd, &workers, soak_seconds(60));
-    let status = herd.until_ready(2);
-    assert_eq!(pids(&status), workers, "nobody was killed\n{}", herd.log());
+    herd.until_ready(2);
+    assert_eq!(herd.pids(), workers, "nobody was killed\n{}", herd.log());
 
     // Only now is it proven that the watch was awake.
     let address = herd.address();
@@ -75,7 +75,7 @@ fn starve(herd: &Herd, workers: &[u32], duration: Duration) {
 fn a_box_that_was_stopped_as_a_whole_goes_on_with_all_its_workers() {
     const HANG_TIMEOUT: Duration = Duration::from_secs(1);
     let mut herd = HerdBuilder::faulty().config("hang_timeout = \"1s\"").start(2);
-    let workers = pids(&herd.status());
+    let workers = herd.pids();
     let tree = || [herd.pid()].into_iter().chain(workers.iter().copied());
     tree().for_each(stop);
     sleep(HANG_TIMEOUT * 3); // nothing can tell a stopped box that time has passed
@@ -84,7 +84,7 @@ fn a_box_that_was_stopped_as_a_whole_goes_on_with_all_its_workers() {
     let watched = HANG_TIMEOUT.as_millis() as u64 * 3;
     herd.until("time goes on", |status| status.supervisor.uptime_ms > resumed + watched);
     let status = herd.until_ready(2);
-    assert_eq!(pids(&status), workers, "{}", herd.log());
+    assert_eq!(herd.pids(), workers, "{}", herd.log());
     assert!(status.workers.iter().all(|worker| worker.restarts.hang == 0));
 }
 
@@ -92,7 +92,7 @@ fn a_box_that_was_stopped_as_a_whole_goes_on_with_all_its_workers() {
 fn the_status_is_there_at_once_while_workers_hang() {
     const GOAL: Duration = Duration::from_millis(10);
     let herd = HerdBuilder::faulty().config("affinity = \"source-ip\"\nhang_timeout = \"1m\"").start(2);
-    let (workers, address) = (pids(&herd.status()), herd.address());
+    let (workers, address) = (herd.pids(), herd.address());
     let _spins = herd.begin(clients_of(workers[0], address, 1)[0], "/spin");
     stop(workers[1]);
     let ask = || {
@@ -108,12 +108,10 @@ fn the_status_is_there_at_once_while_workers_hang() {
     workers.iter().for_each(|worker| signal_pid(*worker, Signal::SIGKILL)); // they would not leave in peace
 }
 
-fn pids(status: &Status) -> Vec<u32> {
-    status.workers.iter().filter_map(|worker| worker.pid).collect()
-}
-
 /// Waits until none of these is left and everybody is READY.
 fn until_replaced(herd: &mut Herd, old: &[u32]) -> Status {
-    herd.until("they are replaced", |status| pids(status).iter().all(|pid| !old.contains(pid)));
+    herd.until("they are gone", |status| {
+        status.workers.iter().all(|worker| worker.pid.is_none_or(|pid| !old.contains(&pid)))
+    });
     herd.until_ready(2)
 }

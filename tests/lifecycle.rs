@@ -10,10 +10,10 @@ use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use oxherd_supervisor::control::Request;
+use oxherd_supervisor::control::{Answer, Request};
 use support::http::{client, clients_of, receive, request, who};
 use support::process::until_gone;
-use support::{Herd, HerdBuilder, Scratch, eventually};
+use support::{HerdBuilder, Scratch, SetAtEnd, eventually};
 
 #[test]
 fn from_start_to_accepting_it_takes_a_moment() {
@@ -22,7 +22,7 @@ fn from_start_to_accepting_it_takes_a_moment() {
     let herd = HerdBuilder::new().arguments(&["--workers", "2"]).spawn();
     let address = eventually("it listens", || {
         let status = herd.try_ask(&Request::Status).ok()?;
-        let oxherd_supervisor::control::Answer::Status(status) = status else { return None };
+        let Answer::Status(status) = status else { return None };
         status.listeners.first()?.address.parse().ok()
     });
     let (status, _) = support::get(address, "/healthz").unwrap();
@@ -35,7 +35,7 @@ fn from_start_to_accepting_it_takes_a_moment() {
 fn every_way_to_stop_lets_requests_in_flight_finish() {
     for way in [Some(Signal::SIGTERM), Some(Signal::SIGINT), Some(Signal::SIGQUIT), None] {
         let mut herd = HerdBuilder::faulty().start(2);
-        let (address, workers) = (herd.address(), pids(&herd));
+        let (address, workers) = (herd.address(), herd.pids());
         let in_flight = herd.begin(client(0), "/slow?ms=500");
         match way {
             Some(signal) => herd.signal(signal),
@@ -56,7 +56,7 @@ fn every_way_to_stop_lets_requests_in_flight_finish() {
 #[test]
 fn a_stop_ends_at_its_deadline_whoever_is_still_there() {
     let mut herd = HerdBuilder::faulty().config("stop_timeout = \"500ms\"").start(2);
-    let workers = pids(&herd);
+    let workers = herd.pids();
     let _waits_for_ever = herd.begin(client(0), "/slow?ms=600000");
     let _spins = herd.begin(client(1), "/spin");
     let start = Instant::now();
@@ -69,7 +69,7 @@ fn a_stop_ends_at_its_deadline_whoever_is_still_there() {
 #[test]
 fn a_second_signal_stops_at_once() {
     let mut herd = HerdBuilder::faulty().config("stop_timeout = \"1h\"").start(2);
-    let workers = pids(&herd);
+    let workers = herd.pids();
     let _waits_for_ever = herd.begin(client(0), "/slow?ms=600000");
     herd.signal(Signal::SIGTERM);
     herd.until("it is stopping", |status| status.supervisor.stopping);
@@ -82,7 +82,7 @@ fn a_second_signal_stops_at_once() {
 #[test]
 fn signals_without_a_meaning_do_no_harm() {
     let mut herd = HerdBuilder::faulty().start(1);
-    let before = pids(&herd);
+    let before = herd.pids();
     for signal in [Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGWINCH] {
         herd.signal(signal);
     }
@@ -91,7 +91,7 @@ fn signals_without_a_meaning_do_no_harm() {
     herd.until("the supervisor has heard", |_| herd.log().contains("SIGUSR2"));
     assert_eq!(who(client(0), herd.address()).unwrap(), before[0]);
     herd.until_ready(1);
-    assert_eq!(pids(&herd), before);
+    assert_eq!(herd.pids(), before);
 }
 
 #[test]
@@ -116,23 +116,24 @@ fn a_worker_told_to_terminate_drains_and_is_replaced() {
 #[test]
 fn a_restart_replaces_one_worker_and_refuses_nobody() {
     let mut herd = HerdBuilder::faulty().config("affinity = \"connection\"").start(2);
-    let (address, before) = (herd.address(), pids(&herd));
+    let (address, before) = (herd.address(), herd.pids());
     let over = AtomicBool::new(false);
     let requests = || (0..).take_while(|_| !over.load(Relaxed)).map(|number| who(client(number), address));
     let (output, answered) = scope(|threads| {
         let load = [(); 4].map(|()| threads.spawn(|| requests().map(Result::unwrap).count()));
+        let end = SetAtEnd(&over);
         let in_flight = herd.begin(client(0), "/slow?ms=1000");
         let output = herd.command(&["restart", "1"]);
         assert_eq!(receive(&in_flight).unwrap().0, 200);
         until_gone(&before[1..]);
-        over.store(true, Relaxed);
+        drop(end);
         (output, load.map(|thread| thread.join().unwrap()).into_iter().sum::<usize>())
     });
     assert!(output.status.success(), "{output:?}");
     assert!(answered > 0);
     let status = herd.until_ready(2);
     assert_eq!(status.workers.iter().map(|worker| worker.index.0).collect::<Vec<_>>(), [0, 1]);
-    let after = pids(&herd);
+    let after = herd.pids();
     assert!(after[0] == before[0] && after[1] != before[1], "{before:?} {after:?}");
     assert_eq!(status.workers[1].restarts.request, 1);
     assert!(!herd.command(&["restart", "2"]).status.success(), "there is no worker 2");
@@ -144,14 +145,14 @@ fn a_restart_whose_new_worker_fails_leaves_the_old_one() {
     let refuse = scratch.path().join("refuse");
     let builder = HerdBuilder::faulty().environment("FAULTY_REFUSE", refuse.to_str().unwrap());
     let mut herd = builder.start(2);
-    let before = pids(&herd);
+    let before = herd.pids();
     File::create(&refuse).unwrap();
     let output = herd.command(&["restart", "0"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("the old worker goes on"), "{errors}");
     assert!(errors.contains("refuse is in the way"), "the reason of this very failure: {errors}");
-    assert_eq!(pids(&herd), before);
+    assert_eq!(herd.pids(), before);
     fs::remove_file(&refuse).unwrap();
     assert!(herd.command(&["restart", "0"]).status.success(), "the next one works");
     let after = herd.until_ready(2);
@@ -171,8 +172,4 @@ fn as_the_first_process_of_a_container_it_reaps_what_others_left_behind() {
     assert_eq!(herd.worker(0).restarts.crash, 0);
     assert!(herd.command(&["stop"]).status.success());
     assert_eq!(herd.wait().code(), Some(0));
-}
-
-fn pids(herd: &Herd) -> Vec<u32> {
-    herd.status().workers.iter().filter_map(|worker| worker.pid).collect()
 }

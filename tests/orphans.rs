@@ -8,9 +8,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use support::HerdBuilder;
 use support::http::{client, clients_of, receive, who};
 use support::process::until_gone;
-use support::{Herd, HerdBuilder};
 
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 const CONFIG: &str = "affinity = \"source-ip\"\norphan_grace = \"2s\"\nhang_timeout = \"1m\"";
@@ -18,7 +18,7 @@ const CONFIG: &str = "affinity = \"source-ip\"\norphan_grace = \"2s\"\nhang_time
 #[test]
 fn orphans_refuse_new_clients_at_once_and_leave_in_time_a_stuck_one_too() {
     let mut herd = HerdBuilder::faulty().config(CONFIG).start(2);
-    let (address, workers) = (herd.address(), pids(&herd));
+    let (address, workers) = (herd.address(), herd.pids());
     let (patient, stuck) = (clients_of(workers[0], address, 1)[0], clients_of(workers[1], address, 1)[0]);
     let _waits_for_ever = herd.begin(patient, "/slow?ms=600000");
     let finishes = herd.begin(patient, "/slow?ms=300");
@@ -37,7 +37,7 @@ fn orphans_refuse_new_clients_at_once_and_leave_in_time_a_stuck_one_too() {
 #[test]
 fn idle_orphans_leave_at_once() {
     let mut herd = HerdBuilder::faulty().config("orphan_grace = \"1m\"").start(2);
-    let (address, workers) = (herd.address(), pids(&herd));
+    let (address, workers) = (herd.address(), herd.pids());
     herd.signal(Signal::SIGKILL);
     herd.wait();
     until_gone(&workers);
@@ -47,7 +47,7 @@ fn idle_orphans_leave_at_once() {
 #[test]
 fn a_restart_right_after_the_kill_waits_for_the_orphans_and_succeeds() {
     let mut herd = HerdBuilder::faulty().config(CONFIG).start(2);
-    let (address, orphans) = (herd.address(), pids(&herd));
+    let (address, orphans) = (herd.address(), herd.pids());
     let _spins = herd.begin(clients_of(orphans[0], address, 1)[0], "/spin");
 
     herd.signal(Signal::SIGKILL);
@@ -58,7 +58,7 @@ fn a_restart_right_after_the_kill_waits_for_the_orphans_and_succeeds() {
     assert_eq!(herd.address(), address);
     for number in 0..50 {
         let server = who(client(number), address).unwrap();
-        assert!(pids(&herd).contains(&server) && !orphans.contains(&server), "{server}");
+        assert!(herd.pids().contains(&server) && !orphans.contains(&server), "{server}");
     }
 }
 
@@ -72,8 +72,4 @@ fn a_foreign_process_on_the_address_is_named() {
     let name = fs::read_to_string("/proc/self/comm").unwrap();
     let expected = format!("{address} is in use by pid {} ({})", std::process::id(), name.trim_end());
     assert!(herd.log().contains(&expected), "{expected}\n{}", herd.log());
-}
-
-fn pids(herd: &Herd) -> Vec<u32> {
-    herd.status().workers.iter().filter_map(|worker| worker.pid).collect()
 }

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,15 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         }
         assert!(Instant::now() < deadline, "never happened: {what}");
         sleep(LOOK);
+    }
+}
+
+/// Sets a flag at the end of its scope, also by a panic: threads that wait for the flag must not outwait the test.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -250,6 +259,11 @@ impl Herd {
         let found =
             status.workers.into_iter().find(|worker| worker.index.0 == index && worker.state == "ready");
         found.expect("a ready worker of this index")
+    }
+
+    /// The processes of all workers, by index.
+    pub fn pids(&self) -> Vec<u32> {
+        self.status().workers.iter().filter_map(|worker| worker.pid).collect()
     }
 
     /// Sends a request that takes its time, and waits until a worker has it.
