@@ -4,16 +4,16 @@
 mod support;
 
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use oxherd_supervisor::control::{Answer, Request};
-use support::http::{client, clients_of, receive, request, who};
-use support::process::until_gone;
-use support::{HerdBuilder, Scratch, SetAtEnd, eventually};
+use support::http::{After, client, clients_of, connect_from, receive, request, send, who};
+use support::process::{stop, until_gone};
+use support::{HerdBuilder, Scratch, SetAtEnd, eventually, signal_pid};
 
 #[test]
 fn from_start_to_accepting_it_takes_a_moment() {
@@ -87,7 +87,7 @@ fn signals_without_a_meaning_do_no_harm() {
         herd.signal(signal);
     }
     let to_workers = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
-    to_workers.into_iter().for_each(|signal| support::signal_pid(before[0], signal));
+    to_workers.into_iter().for_each(|signal| signal_pid(before[0], signal));
     herd.until("the supervisor has heard", |_| herd.log().contains("SIGUSR2"));
     assert_eq!(who(client(0), herd.address()).unwrap(), before[0]);
     herd.until_ready(1);
@@ -100,7 +100,7 @@ fn a_worker_told_to_terminate_drains_and_is_replaced() {
     let old = herd.worker(0);
     let its_client = clients_of(old.pid.unwrap(), herd.address(), 1)[0];
     let in_flight = herd.begin(its_client, "/slow?ms=2000");
-    support::signal_pid(old.pid.unwrap(), Signal::SIGTERM);
+    signal_pid(old.pid.unwrap(), Signal::SIGTERM);
     herd.until("a sibling has its slots", |status| {
         status
             .workers
@@ -111,6 +111,30 @@ fn a_worker_told_to_terminate_drains_and_is_replaced() {
     until_gone(&[old.pid.unwrap()]);
     let restarts = herd.until_ready(2).workers[0].restarts;
     assert_eq!((restarts.request, restarts.crash), (1, 0), "it left in peace");
+}
+
+#[test]
+fn requests_that_arrive_together_with_the_order_to_leave_are_answered() {
+    let mut herd = HerdBuilder::faulty().config("affinity = \"source-ip\"\nhang_timeout = \"1m\"").start(2);
+    let address = herd.address();
+    for _ in 0..5 {
+        let leaving = herd.pids()[0];
+        let clients = clients_of(leaving, address, 10);
+        stop(leaving);
+        let ask = |client: &IpAddr| {
+            let stream = connect_from(*client, address).unwrap();
+            send(&stream, "GET", "/who", "", After::Close).unwrap();
+            stream
+        };
+        let waiting: Vec<TcpStream> = clients.iter().cycle().take(50).map(ask).collect();
+        signal_pid(leaving, Signal::SIGTERM);
+        signal_pid(leaving, Signal::SIGCONT); // now it finds all of them and the order
+        for stream in waiting {
+            assert_eq!(receive(&stream).expect("an answer").0, 200);
+        }
+        until_gone(&[leaving]);
+        herd.until_ready(2);
+    }
 }
 
 #[test]
