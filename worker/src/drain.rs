@@ -1,11 +1,12 @@
 //! Letting everybody go: HTTP after its request in flight, WebSockets by end of file, polling sessions by their
 //! close packet. Official clients then come back by themselves, to somebody else.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use socketioxide::{SocketIo, TransportType};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::connection::{Connections, Phase};
 use crate::http::{App, Probe};
@@ -19,7 +20,10 @@ const ROUND: Duration = Duration::from_millis(50);
 /// closed may still be answered.
 const STRAGGLER_GRACE: Duration = Duration::from_secs(1);
 
-/// Before the deadline everybody is ended; this much is for closing, and for the application's disconnect handlers.
+/// How long the application's disconnect handlers may take when everybody is gone.
+const HANDLERS_GRACE: Duration = Duration::from_secs(2);
+
+/// Who is left is ended this long before the deadline, so that the process is gone by then.
 const CLOSING_TIME: Duration = Duration::from_millis(250);
 
 /// What is to be let go.
@@ -40,45 +44,51 @@ pub(crate) async fn drain(leaving: &Leaving<'_>, orders: &mut Orders, within: Du
     };
     if !in_time {
         tracing::warn!(connections = connections.row.connections.load(Relaxed), "ending who is left");
+        connections.end_if(|_| true);
+        let _ = timeout(CLOSING_TIME, everything_ended(connections)).await;
     }
-    connections.end_if(|_| true);
-    let _ = timeout_at(Instant::now() + CLOSING_TIME, async {
-        connections.all_closed().await;
-        while connections.row.sessions.load(Relaxed) > 0 {
-            sleep(ROUND / 10).await; // sessions end in tasks of their own, a turn or two later
-        }
-    })
-    .await;
 }
 
-/// Closes sessions until no connection is open.
+/// Waits until no connection is open, helps the slow ones along, then gives the handlers time.
 async fn let_go(leaving: &Leaving<'_>) {
-    let stragglers_until = Instant::now() + STRAGGLER_GRACE;
-    let close = async {
-        loop {
-            close_polling_sessions(leaving).await;
-            if Instant::now() >= stragglers_until {
-                leaving.connections.end_if(|phase| matches!(phase, Phase::HalfOpen | Phase::Polling));
-            }
-            sleep(ROUND).await;
-        }
-    };
     tokio::select! {
         () = leaving.connections.all_closed() => {}
-        () = close => {}
+        () = close_polling_sessions(leaving) => {}
+        () = end_stragglers(leaving.connections) => {}
+    }
+    let _ = timeout(HANDLERS_GRACE, everything_ended(leaving.connections)).await;
+}
+
+/// Closes them for as long as it is polled. A session without a namespace is not found; its poll is a straggler.
+async fn close_polling_sessions(leaving: &Leaving<'_>) {
+    loop {
+        for io in &leaving.servers {
+            let path = format!("{}/", io.config().engine_config.req_path.trim_end_matches('/'));
+            let sockets = io.nsps().into_iter().flat_map(|namespace| namespace.sockets());
+            let polling = sockets.filter(|socket| socket.transport_type() == TransportType::Polling);
+            // A session may have a socket in several namespaces.
+            for session in polling.map(|socket| socket.id).collect::<HashSet<_>>() {
+                Probe(leaving.app).close(&path, &session.to_string()).await;
+            }
+        }
+        sleep(ROUND).await;
     }
 }
 
-/// Sessions without a namespace are not found here; the end of their connection ends them.
-async fn close_polling_sessions(leaving: &Leaving<'_>) {
-    for io in &leaving.servers {
-        let path = io.config().engine_config.req_path.trim_end_matches('/');
-        let path = format!("{path}/");
-        let namespaces = io.nsps();
-        let sockets = namespaces.into_iter().flat_map(|namespace| namespace.sockets());
-        for socket in sockets.filter(|socket| socket.transport_type() == TransportType::Polling) {
-            Probe(leaving.app).close(&path, &socket.id.to_string()).await;
-        }
+/// Ends, after their grace and for as long as it is polled, the connections that wait for nothing that will come.
+async fn end_stragglers(connections: &Connections) {
+    sleep(STRAGGLER_GRACE).await;
+    loop {
+        connections.end_if(|phase| matches!(phase, Phase::HalfOpen | Phase::Polling));
+        sleep(ROUND).await;
+    }
+}
+
+/// A session ends in a task of its own after its connection, and lives as long as a handler holds its socket.
+async fn everything_ended(connections: &Connections) {
+    connections.all_closed().await;
+    while connections.row.sessions.load(Relaxed) > 0 {
+        sleep(ROUND / 10).await; // a number in shared memory wakes nobody
     }
 }
 

@@ -9,6 +9,9 @@
 //!                  drain ──────┘ ends
 //! ```
 //!
+//! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over
+//! a Unix socket carries none.
+//!
 //! [`run`] is the life of the process from its first line to its exit status; [`Worker`] is what an
 //! application is given. Called by the facade; speaks with the supervisor in the contract's words only, and
 //! reads no file, argument or environment of oxherd's own.

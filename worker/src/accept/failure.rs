@@ -1,9 +1,13 @@
 //! What a failed accept(2) means, and whether the operator has heard of it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+
+/// A shortage that lasts, or comes and goes, is said again after this.
+const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Whom a failed accept(2) concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +33,19 @@ impl Failure {
     }
 }
 
-/// Whether this process is in a shortage, so that it is said once and not by each slot at each attempt.
+/// When the operator last heard of a shortage, so that it is not said by each slot at each attempt.
 #[derive(Debug, Default)]
-pub(super) struct Shortage(AtomicBool);
+pub(super) struct Shortage(Mutex<Option<Instant>>);
 
 impl Shortage {
-    /// Notes a failure; true if it is the first of a shortage.
-    pub fn begins(&self) -> bool {
-        !self.0.swap(true, Relaxed)
-    }
-
-    /// Notes a success.
-    pub fn is_over(&self) {
-        if self.0.load(Relaxed) {
-            self.0.store(false, Relaxed);
+    /// Whether it is to be said now.
+    pub fn is_news(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = last.is_none_or(|last| now.duration_since(last) >= SAY_AGAIN_AFTER);
+        if is_news {
+            *last = Some(now);
         }
+        is_news
     }
 }
 
@@ -69,10 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_begins_once_until_it_is_over() {
-        let shortage = Shortage::default();
-        assert_eq!([shortage.begins(), shortage.begins()], [true, false]);
-        shortage.is_over();
-        assert!(shortage.begins());
+    fn a_shortage_is_said_once_in_a_while() {
+        let (shortage, start) = (Shortage::default(), Instant::now());
+        let at = |seconds| shortage.is_news(start + Duration::from_secs(seconds));
+        assert_eq!([at(0), at(1), at(59), at(60), at(61)], [true, false, false, true, false]);
     }
 }

@@ -6,7 +6,7 @@ mod listener;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oxherd_contract::ids::SlotId;
 use oxherd_contract::message::Slot;
@@ -74,7 +74,7 @@ impl Drop for Slots {
 /// Accepts on one slot until aborted.
 async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shortage>) {
     loop {
-        let failure = match take_turn(&listener, &door, &shortage).await {
+        let failure = match take_turn(&listener, &door).await {
             Ok(()) => {
                 yield_now().await;
                 continue;
@@ -84,7 +84,7 @@ async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shor
         match Failure::of(&failure) {
             Failure::OfTheConnection => {}
             Failure::Shortage => {
-                if shortage.begins() {
+                if shortage.is_news(Instant::now()) {
                     tracing::error!(error = %failure, "cannot accept: the process is short of descriptors or memory");
                 }
                 door.connections.make_room();
@@ -98,11 +98,10 @@ async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shor
 }
 
 /// Waits for connections and takes a bounded number of them.
-async fn take_turn(listener: &Listener, door: &Door, shortage: &Shortage) -> std::io::Result<()> {
+async fn take_turn(listener: &Listener, door: &Door) -> std::io::Result<()> {
     listener.ready().await?;
     for _ in 0..ACCEPTS_PER_TURN {
         let Some((stream, peer)) = listener.accept()? else { break };
-        shortage.is_over();
         if let Some((io, connection)) = door.connections.open(stream) {
             let Door { connections, protocol, app } = door.clone();
             tokio::spawn(serve(io, peer, connection, connections, protocol, app));

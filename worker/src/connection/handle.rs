@@ -60,6 +60,8 @@ struct Reach {
     driver: Option<Waker>,
 }
 
+const _: () = assert!(size_of::<Connection>() <= 64, "every client costs one of these");
+
 impl Connection {
     pub fn new(id: ConnectionId, socket: RawFd) -> Self {
         Connection {

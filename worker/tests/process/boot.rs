@@ -1,8 +1,10 @@
 //! Becoming READY, and saying why not.
 
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::{PATIENCE, Process, Start, wait_until};
 
@@ -13,6 +15,9 @@ crate::trials![
     an_application_that_does_not_answer_is_not_ready,
     an_error_of_the_application_is_told_with_its_causes,
     a_panic_of_the_application_is_told,
+    a_supervisor_of_another_contract_is_refused,
+    a_drain_ends_a_worker_that_is_still_starting,
+    a_process_without_a_supervisor_says_so,
     a_worker_ignores_the_signals_that_are_for_its_supervisor,
 ];
 
@@ -49,6 +54,30 @@ fn a_panic_of_the_application_is_told() {
     let process = Start::application("panic").process();
     let reason = reason_of_failure(process);
     assert!(reason.contains("panicked while it was built: no database"), "{reason}");
+}
+
+fn a_supervisor_of_another_contract_is_refused() {
+    let mut process = Start { contract: 99, ..Start::default() }.process();
+    let said = process.hears();
+    let ToSupervisor::BootFailed { reason } = said else { panic!("{said:?}") };
+    assert!(reason.contains("version 99"), "{reason}");
+    assert_eq!(process.ends_within(PATIENCE).code(), Some(1));
+    assert!(process.log().contains(&reason), "{}", process.log());
+}
+
+fn a_drain_ends_a_worker_that_is_still_starting() {
+    let mut process = Start::application("silent").process();
+    wait_until("it starts", || process.row().state() == State::Starting);
+    process.drain(PATIENCE);
+    process.leaves();
+}
+
+fn a_process_without_a_supervisor_says_so() {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    let output = program.arg(oxherd_contract::CHILD_ARGUMENT).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("was not started by a supervisor"), "{error}");
 }
 
 fn a_worker_ignores_the_signals_that_are_for_its_supervisor() {

@@ -40,6 +40,8 @@ pub struct Process {
 pub struct Start {
     pub application: &'static str,
     pub shared: SharedSettings,
+    /// The version that the supervisor claims to speak.
+    pub contract: u32,
     /// `RLIMIT_NOFILE` of the process.
     pub descriptors: Option<u64>,
 }
@@ -59,6 +61,7 @@ impl Default for Start {
                 orphan_grace: Duration::from_secs(2),
                 stock: StockSettings::default(),
             },
+            contract: oxherd_contract::VERSION,
             descriptors: None,
         }
     }
@@ -100,7 +103,7 @@ impl Start {
         ];
         let board = Scoreboard::create(3).unwrap();
         let settings = WorkerSettings {
-            contract: oxherd_contract::VERSION,
+            contract: self.contract,
             identity: Identity {
                 box_id: BoxId(7),
                 host: "test".into(),
