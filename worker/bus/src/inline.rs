@@ -5,12 +5,13 @@ use crate::scan::ProtocolError;
 /// Splits a line into its words.
 ///
 /// `"…"` knows `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` and takes any other escaped byte as it is; `'…'` knows `\'` only.
-/// After a closing quote comes a space or the end.
+/// After a closing quote comes a space or the end. A zero byte ends the line (Redis waits for ever behind one).
 pub(crate) fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
     let mut words = Vec::new();
-    let mut rest = line;
+    let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
+    let mut rest = &line[..end];
     loop {
-        rest = rest.trim_ascii_start();
+        rest = &rest[rest.iter().take_while(|byte| is_space(**byte)).count()..];
         if rest.is_empty() {
             return Ok(words);
         }
@@ -24,7 +25,7 @@ fn word(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut word = Vec::new();
     loop {
         match *rest {
-            [] | [b' ' | b'\n' | b'\r' | b'\t' | 0, ..] => return Some((word, rest)),
+            [] | [b' ' | b'\n' | b'\r' | b'\t', ..] => return Some((word, rest)),
             [b'"', ref quoted @ ..] => return quote(quoted, b'"', word),
             [b'\'', ref quoted @ ..] => return quote(quoted, b'\'', word),
             [byte, ref after @ ..] => {
@@ -47,7 +48,7 @@ fn quote(mut rest: &[u8], mark: u8, mut word: Vec<u8>) -> Option<(Vec<u8>, &[u8]
             [b'\\', escaped, ref after @ ..] if mark == b'"' => (unescape(escaped), after),
             [b'\\', b'\'', ref after @ ..] if mark == b'\'' => (b'\'', after),
             [byte, ref after @ ..] if byte == mark => {
-                let closed = after.first().is_none_or(u8::is_ascii_whitespace);
+                let closed = after.first().is_none_or(|&next| is_space(next));
                 return closed.then_some((word, after));
             }
             [byte, ref after @ ..] => (byte, after),
@@ -55,6 +56,11 @@ fn quote(mut rest: &[u8], mark: u8, mut word: Vec<u8>) -> Option<(Vec<u8>, &[u8]
         word.push(byte);
         rest = after;
     }
+}
+
+/// C's `isspace`.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -86,6 +92,9 @@ mod tests {
             (r#""\x41\n\q\"" '\'\n'"#, &["A\nq\"", r"'\n"]),
             (r#""" x"y""#, &["", "xy"]),
             (r#""\xzz""#, &["xzz"]),
+            ("a\0b c", &["a"]),
+            ("\0", &[]),
+            ("\x0b a\x0bb", &["a\x0bb"]),
         ];
         for (line, expected) in rows {
             let found = words(line.as_bytes()).unwrap();
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn quotes_must_be_closed_and_followed_by_a_space() {
-        for line in [r#""a"#, "'a", r#""a"b"#, "'a'b", r#""a\"#] {
+        for line in [r#""a"#, "'a", r#""a"b"#, "'a'b", r#""a\"#, "\"a\0\""] {
             assert!(words(line.as_bytes()).is_err(), "{line}");
         }
     }

@@ -68,6 +68,7 @@ fn replies_in_resp2_are_those_of_redis() {
             ('a', "*2\r\n$4\r\nPING\r\n$3\r\na\0b\r\n", 1),
             ('a', "*0\r\n*-1\r\n\r\n\r\nPING\r\n", 1),
             ('a', "PING \"a\\x41\\n\" \r\n", 1),
+            ('a', "PING \x0ba\x0bb\nPING\r\n", 2),
             (
                 'a',
                 "SELECT 0\r\nSELECT 15\r\nSELECT 16\r\nSELECT -1\r\nSELECT x\r\nSELECT 99999999999\r\nSELECT\r\n",
