@@ -12,8 +12,6 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-
 use crate::client::{Client, Cut};
 use crate::command::{self, Flow, Goodbye};
 use crate::input::Input;
@@ -111,23 +109,16 @@ impl Connection {
                 }
                 Turn::Idle | Turn::Held => {}
             }
-            let interest = match (self.held, self.client.outbox.borrow().is_empty()) {
-                (false, true) => Some(Interest::READABLE),
-                (false, false) => Some(Interest::READABLE | Interest::WRITABLE),
-                (true, true) => None,
-                (true, false) => Some(Interest::WRITABLE),
-            };
             let deadline = self.deadline();
             tokio::select! {
-                ready = self.stream.ready(interest.unwrap_or(Interest::ERROR)), if interest.is_some() => match ready {
-                    Ok(ready) if ready.is_readable() && !self.held => {
-                        if let Some(end) = self.read() {
-                            return end;
-                        }
-                    }
-                    // Writable: the next flush.
-                    Ok(_) => {}
+                read = self.stream.read(&self.shared.buffer, &mut self.input), if !self.held => match read {
+                    Ok(0) => return End::Eof,
+                    Ok(len) => self.shared.counters.bytes_in.add(len as u64),
                     Err(error) => return End::Lost(error),
+                },
+                // The next flush writes.
+                room = self.stream.room() => if let Err(error) = room {
+                    return End::Lost(error);
                 },
                 () = self.client.wake.notified() => {}
                 _ = open.wait_for(|open| *open), if self.held => {}
@@ -188,49 +179,37 @@ impl Connection {
         if grew && !fits { Turn::Close(End::InputFull) } else { turn }
     }
 
-    fn read(&mut self) -> Option<End> {
-        match self.stream.try_read(self.input.room()) {
-            Ok(0) => Some(End::Eof),
-            Ok(len) => {
-                self.shared.counters.bytes_in.add(len as u64);
-                None
-            }
-            Err(error) if is_transient(&error) => None,
-            Err(error) => Some(End::Lost(error)),
-        }
-    }
-
     /// Writes until all is sent or the socket takes no more.
-    fn flush(&self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         let mut outbox = self.client.outbox.borrow_mut();
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let filled = outbox.slices(&mut slices);
-            match self.stream.try_write(&slices[..filled]) {
-                Ok(sent) => {
-                    outbox.consume(sent);
-                    self.shared.counters.writes.add(1);
-                    self.shared.counters.bytes_out.add(sent as u64);
-                }
-                Err(error) if is_transient(&error) => return Ok(()),
-                Err(error) => return Err(error),
+            let sent = self.stream.write(&slices[..filled])?;
+            if sent == 0 {
+                return Ok(());
             }
+            outbox.consume(sent);
+            self.shared.counters.writes.add(1);
+            self.shared.counters.bytes_out.add(sent as u64);
         }
+        self.stream.is_done();
         Ok(())
     }
 
     /// Gives the client a moment to take its last replies.
-    async fn drain(&self) {
+    async fn drain(&mut self) {
+        let shutdown = self.shared.shutdown.clone();
         let sent = async {
             while self.flush().is_ok() && !self.client.outbox.borrow().is_empty() {
-                if self.stream.ready(Interest::WRITABLE).await.is_err() {
+                if self.stream.room().await.is_err() {
                     return;
                 }
             }
         };
         tokio::select! {
             _ = tokio::time::timeout(LINGER, sent) => {}
-            () = self.shared.shutdown.cancelled() => {}
+            () = shutdown.cancelled() => {}
         }
     }
 
@@ -299,8 +278,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

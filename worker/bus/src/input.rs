@@ -9,9 +9,6 @@ use redis_protocol::resp2::types::RangeFrame;
 use crate::inline;
 use crate::scan::{FrameLimits, ProtocolError, Scan, Whole};
 
-/// How much room a read gets at least, in bytes.
-const READ_BYTES: usize = 16 * 1024;
-
 /// An emptied buffer with more room than this is given back, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -25,10 +22,9 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// The buffer, with room for a read.
-    pub(crate) fn room(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(READ_BYTES);
-        &mut self.buffer
+    /// Appends what was read.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// What the buffer occupies, in bytes.
@@ -85,7 +81,7 @@ mod tests {
     #[test]
     fn pipelined_commands_come_out_one_by_one() {
         let mut input = Input::default();
-        input.room().extend_from_slice(b"*2\r\n$4\r\nPING\r\n$1\r\nx\r\n*0\r\nPING 'a b'\r\n*1\r\n");
+        input.extend(b"*2\r\n$4\r\nPING\r\n$1\r\nx\r\n*0\r\nPING 'a b'\r\n*1\r\n");
         let mut found = Vec::new();
         while let Some((args, len)) = input.next(&LIMITS).unwrap() {
             found.push(args.iter().map(|arg| arg.to_vec()).collect::<Vec<_>>());
@@ -99,10 +95,10 @@ mod tests {
     fn a_large_command_does_not_keep_its_buffer() {
         let mut input = Input::default();
         let payload = vec![b'x'; 500_000];
-        input.room().extend_from_slice(b"*1\r\n$500000\r\n");
-        input.room().extend_from_slice(&payload);
+        input.extend(b"*1\r\n$500000\r\n");
+        input.extend(&payload);
         assert_eq!(input.next(&LIMITS), Ok(None));
-        input.room().extend_from_slice(b"\r\n");
+        input.extend(b"\r\n");
         let (args, len) = input.next(&LIMITS).unwrap().unwrap();
         assert_eq!(args[0].len(), 500_000);
         input.consume(len);

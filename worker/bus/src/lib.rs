@@ -29,8 +29,6 @@
 //! # }
 //! ```
 
-#![forbid(unsafe_code)]
-
 mod broker;
 mod client;
 mod command;

@@ -107,13 +107,13 @@ impl Listener {
                 if uid != 0 && uid != geteuid().as_raw() {
                     return Ok(Accepted::Foreign { uid });
                 }
-                Ok(Accepted::Client(Stream::Unix(stream), Origin::Unix))
+                Ok(Accepted::Client(Stream::new(stream.into_std()?.into())?, Origin::Unix))
             }
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
-                Ok(Accepted::Client(Stream::Tcp(stream), Origin::Tcp(address)))
+                Ok(Accepted::Client(Stream::new(stream.into_std()?.into())?, Origin::Tcp(address)))
             }
         }
     }

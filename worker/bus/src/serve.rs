@@ -21,6 +21,9 @@ use crate::settings::BusSettings;
 /// After a failed accept (out of descriptors, mostly): the connection still waits, and so would a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// One read, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
 /// The broker, before it serves.
 pub struct Bus {
     settings: Arc<BusSettings>,
@@ -44,6 +47,8 @@ pub enum BusError {
 
 /// What the tasks of one bus share.
 pub(crate) struct Shared {
+    /// Where every read goes first, so that an idle client occupies none.
+    pub buffer: RefCell<Box<[u8]>>,
     pub broker: RefCell<Broker>,
     /// False while publishes are held; goes true once.
     pub open: watch::Sender<bool>,
@@ -87,6 +92,7 @@ impl Bus {
         };
         self.counters.holding.set(usize::from(gate.is_holding()));
         let shared = Rc::new(Shared {
+            buffer: RefCell::new(vec![0; READ_BYTES].into()),
             open: watch::Sender::new(!gate.is_holding()),
             broker: RefCell::new(Broker::new(self.settings, self.counters.clone(), gate, now)),
             counters: self.counters,
@@ -156,7 +162,7 @@ async fn accept(shared: Rc<Shared>, listener: Listener) {
 }
 
 fn admit(shared: &Rc<Shared>, accepted: Accepted) -> Option<Connection> {
-    let (stream, origin) = match accepted {
+    let (mut stream, origin) = match accepted {
         Accepted::Client(stream, origin) => (stream, origin),
         Accepted::Foreign { uid } => {
             shared.counters.refused_uid.add(1);
@@ -169,7 +175,7 @@ fn admit(shared: &Rc<Shared>, accepted: Accepted) -> Option<Connection> {
         Some(client) => Some(Connection::new(shared.clone(), stream, client)),
         None => {
             // Best effort, as in Redis: the peer may be gone.
-            let _ = stream.try_write(&[IoSlice::new(b"-ERR max number of clients reached\r\n")]);
+            let _ = stream.write(&[IoSlice::new(b"-ERR max number of clients reached\r\n")]);
             None
         }
     }
