@@ -30,6 +30,8 @@ pub(crate) struct Broker {
     pub started: Instant,
     /// The time of the batch that runs now: one reading of the clock for all its commands.
     pub now: Instant,
+    /// What has been done so far, in steps of about the cost of a delivery; a turn ends after a share of it.
+    pub work: u64,
     last_id: u64,
     subscriptions: usize,
     input_bytes: usize,
@@ -58,6 +60,7 @@ impl Broker {
             gate,
             started: now,
             now,
+            work: 0,
             last_id: 0,
             subscriptions: 0,
             input_bytes: 0,
@@ -174,6 +177,7 @@ impl Broker {
         });
         self.counters.published.add(1);
         self.counters.delivered.add(receivers as u64);
+        self.work += (receivers + self.table.wild()) as u64;
         receivers
     }
 

@@ -19,8 +19,8 @@ use crate::scan::ProtocolError;
 use crate::serve::Shared;
 use crate::stream::Stream;
 
-/// Commands and deliveries of one turn before the other tasks may run.
-const TURN_WORK_MAX: u64 = 8192;
+/// Steps of work of one turn before the other tasks may run.
+const TURN_WORK_MAX: u64 = 16 * 1024;
 
 /// Buffers of one vectored write.
 const SLICES_MAX: usize = 256;
@@ -139,10 +139,9 @@ impl Connection {
     fn turn(&mut self) -> Turn {
         let mut broker = self.shared.broker.borrow_mut();
         broker.now = Instant::now();
-        let (commands, delivered) = (broker.counters.commands.get(), broker.counters.delivered.get());
+        let enough = broker.work + TURN_WORK_MAX;
         let turn = loop {
-            let done = &broker.counters;
-            if done.commands.get() - commands + done.delivered.get() - delivered >= TURN_WORK_MAX {
+            if broker.work >= enough {
                 break Turn::More;
             }
             match self.input.next(&self.client.frame_limits(&broker.settings)) {

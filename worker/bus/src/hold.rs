@@ -32,7 +32,7 @@ pub struct Hold {
 pub struct ClientName(String);
 
 impl ClientName {
-    /// Checks a name: not empty, printable ASCII without spaces.
+    /// Checks a name: not empty, at most 1 KiB, printable ASCII without spaces.
     ///
     /// # Errors
     /// [`BadClientName`]
@@ -58,9 +58,12 @@ impl std::borrow::Borrow<str> for ClientName {
 #[error("{0:?} is no client name: printable ASCII without spaces is needed")]
 pub struct BadClientName(String);
 
-/// Redis' rule for client names; the empty one takes a name away.
+/// A client's name goes into logs and lists; Redis has no limit.
+const NAME_BYTES_MAX: usize = 1024;
+
+/// Redis' rule for client names, and a limit; the empty one takes a name away.
 pub(crate) fn is_valid(name: &[u8]) -> bool {
-    name.iter().all(u8::is_ascii_graphic)
+    name.len() <= NAME_BYTES_MAX && name.iter().all(u8::is_ascii_graphic)
 }
 
 /// The state above; the broker asks it at each publish and tells it what happened.
@@ -157,5 +160,6 @@ mod tests {
         assert!(ClientName::new("").is_err());
         assert!(ClientName::new("a b").is_err());
         assert!(ClientName::new("ä").is_err());
+        assert!(ClientName::new("x".repeat(2000)).is_err());
     }
 }

@@ -104,7 +104,7 @@ impl Listener {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
-                if uid != 0 && uid != geteuid().as_raw() {
+                if !may_connect(uid, geteuid().as_raw()) {
                     return Ok(Accepted::Foreign { uid });
                 }
                 Ok(Accepted::Client(Stream::new(stream.into_std()?.into())?, Origin::Unix))
@@ -117,6 +117,11 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether a Unix peer of this user is let in by a broker of that one.
+fn may_connect(peer_uid: u32, own_uid: u32) -> bool {
+    peer_uid == own_uid || peer_uid == 0
 }
 
 /// Whether only this machine can connect there.
@@ -145,6 +150,12 @@ mod tests {
         assert!(matches!(bind_unix(&path), Err(ListenError::Taken(_))));
         drop(first);
         assert!(bind_unix(&path).is_ok());
+    }
+
+    #[test]
+    fn only_its_own_user_and_root_may_connect() {
+        assert!(may_connect(1000, 1000) && may_connect(0, 1000) && may_connect(0, 0));
+        assert!(!may_connect(1001, 1000) && !may_connect(1000, 0));
     }
 
     #[test]

@@ -166,6 +166,11 @@ impl<S> Table<S> {
         self.channels.len()
     }
 
+    /// Patterns that each publish is matched with one by one.
+    pub(crate) fn wild(&self) -> usize {
+        self.wild.len()
+    }
+
     /// Distinct patterns, whatever the number of their subscribers.
     pub(crate) fn patterns(&self) -> usize {
         self.plain.len() + self.prefixes.len() + self.wild.len()

@@ -5,6 +5,9 @@
 mod common;
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -235,4 +238,61 @@ fn shutdown_sends_what_is_owed_and_closes() {
     assert!(start.elapsed() < DEADLINE / 10);
     assert!(String::from_utf8(subscriber.rest()).unwrap().ends_with("last\r\n"));
     assert_eq!(publisher.rest(), b"");
+}
+
+#[test]
+fn another_user_is_refused_even_where_the_file_lets_him_in() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not run: it takes root to become another user");
+        return;
+    }
+    let bus = TestBus::start(BusOptions::default());
+    for (path, mode) in [(bus.path.parent().unwrap(), 0o755), (&*bus.path, 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let nobody = 65_534;
+    let output = Command::new("redis-cli")
+        .arg("-s")
+        .arg(&bus.path)
+        .arg("PING")
+        .uid(nobody)
+        .gid(nobody)
+        .output()
+        .unwrap();
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("PONG"));
+    wait_until("the refusal is counted", || bus.counters.refused_uid.get() > 0);
+    assert_eq!(bus.counters.commands.get(), 0);
+}
+
+#[test]
+fn what_has_come_together_leaves_in_one_write() {
+    const MESSAGES: usize = 500;
+    let bus = TestBus::start(BusOptions::default());
+    let mut subscriber = bus.connect();
+    subscriber.ask(&["SUBSCRIBE", "room"]);
+    let mut publisher = bus.connect();
+    let before = bus.counters.writes.get();
+    publisher.send(&command(&[b"PUBLISH", b"room", b"x"]).repeat(MESSAGES));
+    publisher.frames(MESSAGES);
+    subscriber.frames(MESSAGES);
+    let writes = bus.counters.writes.get() - before;
+    assert!(writes < MESSAGES as u64 / 20, "{writes} writes for {MESSAGES} messages and as many replies");
+}
+
+#[test]
+fn a_burst_of_work_is_done_in_shares_between_which_others_are_served() {
+    const PUBLISHES: usize = 3000;
+    let bus = TestBus::start(output(512 * 1024 * KIB, 512 * 1024 * KIB, Duration::from_secs(60)));
+    let mut subscribers: Vec<_> = (0..100).map(|_| bus.connect()).collect();
+    subscribers.iter_mut().for_each(|subscriber| drop(subscriber.ask(&["SUBSCRIBE", "room"])));
+    let mut publisher = bus.connect();
+    let before = bus.counters.writes.get();
+    // It fits one read; done at once, it would be one write to each.
+    publisher.send(&b"PUBLISH room x\r\n".repeat(PUBLISHES));
+    publisher.frames(PUBLISHES);
+    wait_until("all is written", || {
+        subscribers.iter_mut().all(|subscriber| !subscriber.frames(1).is_empty())
+    });
+    let writes = bus.counters.writes.get() - before;
+    assert!(writes > 10 * subscribers.len() as u64, "{writes} writes");
 }

@@ -118,6 +118,7 @@ fn list(call: &mut Call<'_>) -> Flow {
     } else {
         return call.error("syntax error");
     };
+    call.broker.work += call.broker.clients.len() as u64;
     let clients = call.broker.clients.values();
     let lines: String =
         clients.filter(|client| wanted(client)).map(|client| describe(call, client)).collect();

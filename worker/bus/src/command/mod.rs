@@ -119,6 +119,7 @@ impl Call<'_> {
 
 /// Executes one command of `client`; `args` may be empty, which is nothing to do.
 pub(crate) fn execute(broker: &mut Broker, client: &Rc<Client>, args: &[Cow<'_, [u8]>]) -> Flow {
+    broker.work += 1 + args.len() as u64;
     let Some(name) = args.first() else { return Flow::Next };
     // Words of an HTTP request (Redis does the same): never let a web page publish.
     if [&b"post"[..], b"host:"].iter().any(|word| name.eq_ignore_ascii_case(word)) {

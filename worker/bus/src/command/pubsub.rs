@@ -37,9 +37,7 @@ fn publish(call: &mut Call<'_>) -> Flow {
     }
     let (channel, payload) = (&call.args[1], &call.args[2]);
     if channel.len() > call.broker.settings.name_bytes_max {
-        call.broker.counters.refused_limit.add(1);
-        let max = call.broker.settings.name_bytes_max;
-        return call.error(&format!("channel is longer than {max} bytes"));
+        return too_long(call, "channel");
     }
     let receivers = call.broker.publish(channel, payload);
     call.reply(|reply| reply.integer(receivers as i64))
@@ -93,6 +91,10 @@ fn channels(call: &mut Call<'_>) -> Flow {
         return syntax(call, "CHANNELS");
     }
     let pattern = call.args.get(2);
+    call.broker.work += call.broker.table.channels() as u64;
+    if pattern.is_some_and(|pattern| pattern.len() > call.broker.settings.name_bytes_max) {
+        return too_long(call, "pattern");
+    }
     let matching = |name: &&Name| pattern.is_none_or(|pattern| glob::matches(pattern, name));
     let names: Vec<&Name> = call.broker.table.channel_names().filter(matching).collect();
     call.reply(|reply| {
@@ -123,6 +125,11 @@ fn counts(call: &Call<'_>, count: impl Fn(&Call<'_>, &[u8]) -> usize) -> Flow {
 
 fn numpat(call: &mut Call<'_>) -> Flow {
     call.reply(|reply| reply.integer(call.broker.table.patterns() as i64))
+}
+
+fn too_long(call: &Call<'_>, what: &str) -> Flow {
+    call.broker.counters.refused_limit.add(1);
+    call.error(&format!("{what} is longer than {} bytes", call.broker.settings.name_bytes_max))
 }
 
 fn syntax(call: &Call<'_>, subcommand: &str) -> Flow {
