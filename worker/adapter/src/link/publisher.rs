@@ -1,7 +1,7 @@
 //! The task that publishes: takes batches from the outbox, writes them in order, and settles each message once, as
 //! confirmed, dropped or unknown.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use redis::{Pipeline, RedisResult, Value, aio::ConnectionLike};

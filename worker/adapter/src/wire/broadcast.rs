@@ -132,15 +132,18 @@ pub(crate) fn packet(reader: &mut Reader<'_>) -> Result<Packet, Malformed> {
     Ok(Packet { event, namespace: namespace.unwrap_or_else(|| "/".to_owned()) })
 }
 
+/// A client takes an event of this name for one of its own.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    RESERVED.iter().any(|reserved| reserved.as_bytes() == name)
+}
+
 /// An event is an array that begins with a name; JavaScript allows numbers for names.
 fn check_event(mut reader: Reader<'_>) -> Result<(), Malformed> {
     let Token::Array(1..) = reader.token()? else {
         return Err(Malformed::Shape("an event is not an array with a name"));
     };
     match reader.token()? {
-        Token::Str(name) if RESERVED.iter().any(|reserved| reserved.as_bytes() == name) => {
-            Err(Malformed::Shape("a reserved event name"))
-        }
+        Token::Str(name) if is_reserved(name) => Err(Malformed::Shape("a reserved event name")),
         Token::Str(_) | Token::UInt(_) | Token::Int(_) | Token::Float(_) => Ok(()),
         _ => Err(Malformed::Shape("an event without a name")),
     }

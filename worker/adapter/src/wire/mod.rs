@@ -16,7 +16,7 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod channel;
-mod date;
+pub(crate) mod date;
 pub(crate) mod encode;
 #[cfg(test)]
 mod golden;
