@@ -189,7 +189,9 @@ impl<E: SocketEmitter> ClassicAdapter<E> {
 
     fn publish(&self, packet: &Packet, opts: &BroadcastOptions) -> Result<(), BroadcastError> {
         match (event(packet), self.others(opts)) {
-            (Some(event), Some(selection)) => Ok(self.namespace.broadcast(event, &selection).map_err(unreadable)?),
+            (Some(event), Some(selection)) => {
+                Ok(self.namespace.broadcast(event, &selection).map_err(unreadable)?)
+            }
             _ => Ok(()),
         }
     }

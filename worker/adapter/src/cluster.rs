@@ -7,11 +7,7 @@ use serde_json::Value as Json;
 use socketioxide::{SocketIo, adapter::Emitter};
 use socketioxide_core::parser::ParserError;
 
-use crate::{
-    ClassicAdapter, Config, ConfigError, Stats, Target,
-    describe::Describe,
-    hub::Hub,
-};
+use crate::{ClassicAdapter, Config, ConfigError, Stats, Target, describe::Describe, hub::Hub};
 
 /// One server's place in the cluster: the adapter's state, and a handle to everybody. Clones are cheap and mean the
 /// same; each server needs its own.

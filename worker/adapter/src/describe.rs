@@ -78,7 +78,8 @@ impl Describe for SocketIo<ClassicAdapter<Emitter>> {
 fn describe<A: Adapter>(socket: &SocketRef<A>) -> Description {
     let request = socket.req_parts();
     let peer: Option<Peer> = request.extensions.get().copied();
-    let issued = peer.and_then(|peer| peer.since.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+    let issued =
+        peer.and_then(|peer| peer.since.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
     let issued_ms = i64::try_from(issued.as_millis()).unwrap_or(0);
     let headers: Map<String, Json> = request
         .headers

@@ -99,7 +99,10 @@ impl Hub {
         }
         let mut table = self.table_mut();
         if table.by_pattern.len() >= self.link.config.namespaces_max {
-            tracing::error!(namespace = namespace.path, "too many namespaces: this one hears no other server");
+            tracing::error!(
+                namespace = namespace.path,
+                "too many namespaces: this one hears no other server"
+            );
             return;
         }
         let names = &namespace.subscription.channels;
@@ -142,7 +145,12 @@ impl Hub {
         describe.and_then(|known| known.describe(namespace, sid)).unwrap_or_else(Description::unknown)
     }
 
-    fn broadcast(&self, namespace: &Namespace, channel: &[u8], message: &Bytes) -> Result<Outcome, Malformed> {
+    fn broadcast(
+        &self,
+        namespace: &Namespace,
+        channel: &[u8],
+        message: &Bytes,
+    ) -> Result<Outcome, Malformed> {
         let channel = str::from_utf8(channel).map_err(|_| Malformed::Shape("a channel is not UTF-8"))?;
         let Some(room) = namespace.subscription.channels.room(channel) else { return Ok(Outcome::Skipped) };
         let Some(node) = namespace.node() else { return Ok(Outcome::Skipped) };

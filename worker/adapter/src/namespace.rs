@@ -146,7 +146,11 @@ impl Namespace {
 
     /// Puts a broadcast that wants acknowledgements in line, now. `None` if nobody's answers could be heard; the
     /// broadcast itself goes out as soon as it can.
-    pub(crate) fn ask_clients(&self, event: &Value, selection: &Selection) -> Result<Option<Asked>, AskError> {
+    pub(crate) fn ask_clients(
+        &self,
+        event: &Value,
+        selection: &Selection,
+    ) -> Result<Option<Asked>, AskError> {
         let question = self.questions.open(Expect::Acks).map_err(|TooMany| AskError::TooMany)?;
         let message = request::encode_broadcast(&self.encoder, &self.uid, &question.id, event, selection)?;
         let connected = self.is_connected();

@@ -117,7 +117,9 @@ impl Questions {
                 *clients = clients.saturating_add(more);
                 true
             }
-            (Answers::Acks { acks, waiting, .. }, Body::Ack(argument)) if waiting.len() < ACKS_WAITING_MAX => {
+            (Answers::Acks { acks, waiting, .. }, Body::Ack(argument))
+                if waiting.len() < ACKS_WAITING_MAX =>
+            {
                 *acks += 1;
                 waiting.push_back((message.clone(), argument));
                 true

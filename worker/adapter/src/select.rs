@@ -114,7 +114,8 @@ mod tests {
     }
 
     fn all(rooms: &[&str], except: &[&str]) -> BroadcastOptions {
-        let owned = |names: &[&str]| names.iter().map(|name| Room::Owned((*name).to_owned())).collect::<Vec<_>>();
+        let owned =
+            |names: &[&str]| names.iter().map(|name| Room::Owned((*name).to_owned())).collect::<Vec<_>>();
         let mut opts = within(owned(rooms));
         opts.except.extend(owned(except));
         opts.add_flag(BroadcastFlags::Broadcast);

@@ -37,7 +37,10 @@ pub(crate) fn local<const N: usize>(path: &'static str, sids: [Sid; N]) -> CoreL
     recording(path, sids).0
 }
 
-pub(crate) fn recording<const N: usize>(path: &'static str, sids: [Sid; N]) -> (CoreLocalAdapter<Stub>, Sent) {
+pub(crate) fn recording<const N: usize>(
+    path: &'static str,
+    sids: [Sid; N],
+) -> (CoreLocalAdapter<Stub>, Sent) {
     let sent = Sent::default();
     let stub = Stub { path: path.into(), sids: sids.to_vec(), sent: sent.clone() };
     (CoreLocalAdapter::new(stub), sent)

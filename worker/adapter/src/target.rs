@@ -19,8 +19,7 @@ use crate::{
     node::Node,
     questions::Fields,
     wire::{
-        broadcast,
-        encode,
+        broadcast, encode,
         request::Outgoing,
         selection::{Selection, scalar},
         transcode::Dialect,
@@ -130,7 +129,8 @@ impl Target {
         if !namespace.is_connected() {
             return 1;
         }
-        let count = tokio::time::timeout(self.cluster.hub.link.config.request_timeout, namespace.count()).await;
+        let count =
+            tokio::time::timeout(self.cluster.hub.link.config.request_timeout, namespace.count()).await;
         count.ok().and_then(Result::ok).unwrap_or(1)
     }
 
@@ -175,7 +175,8 @@ impl Target {
     ) -> Result<Gathered<Vec<Option<R>>>, Error> {
         let namespace = self.namespace();
         let data = arguments(event, data)?;
-        let asked = namespace.ask(|id| Outgoing::server_side_emit(&namespace.uid, Some(id), &data).encode())?;
+        let asked =
+            namespace.ask(|id| Outgoing::server_side_emit(&namespace.uid, Some(id), &data).encode())?;
         let answers = self.gather(asked).await;
         let value = |mut fields: Fields| serde_json::from_value(fields.remove("data")?).ok();
         Ok(answers.map(|answers| answers.into_iter().map(value).collect()))
