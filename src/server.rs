@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use axum::Router;
-use oxherd_contract::CHILD_ARGUMENT;
+use oxherd_contract::{CHILD_ARGUMENT, Role};
 use oxherd_supervisor::control::client::ClientError;
 use oxherd_supervisor::{ControlError, ListenError, SupervisorError};
 use oxherd_worker::{BoxError, Worker};
@@ -70,7 +70,12 @@ impl Server {
             return self.failed(&ServerError::InsideRuntime);
         }
         if self.arguments.get(1).is_some_and(|argument| argument == CHILD_ARGUMENT) {
-            return oxherd_worker::run(|settings| logging::start(&settings.shared.log), application);
+            return match self.arguments.get(2).and_then(|name| Role::of(name.to_str()?)) {
+                Some(Role::Bus) => oxherd_bus::process::run(logging::start),
+                Some(Role::Worker) | None => {
+                    oxherd_worker::run(|settings| logging::start(&settings.shared.log), application)
+                }
+            };
         }
         let line = match CommandLine::read(&self.arguments) {
             Ok(line) => line,

@@ -42,6 +42,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         workers,
         control,
         timing: config.timing,
+        bus: config.bus,
         shared: SharedSettings {
             log: config.log,
             http: config.http,

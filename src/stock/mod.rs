@@ -28,7 +28,7 @@ pub async fn application(worker: Worker) -> Result<Router, BoxError> {
     let bundle = bundle::load(worker.settings().stock.client_bundle.as_deref())?;
     let (layer, io) = worker.socket_io(|builder| builder);
     let chat = chat::Chat::new(worker.identity().clone());
-    io.ns("/", async move |socket: SocketRef| chat.connected(&socket));
+    io.ns("/", async move |socket: SocketRef| chat.connected(&socket)).await?;
 
     let pages = page::routes().merge(health::routes(worker)).layer(layer);
     // The bundle's path is below the Socket.IO server's, which would take it for a handshake.

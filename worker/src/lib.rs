@@ -22,9 +22,9 @@ mod accept;
 mod birth;
 mod boot;
 mod catch;
+mod cluster;
 mod connection;
 mod drain;
-mod guard;
 mod http;
 mod orders;
 mod panics;
@@ -34,5 +34,6 @@ mod run;
 mod worker;
 
 pub use http::Internal;
+pub use oxherd_adapter::{Adapter, Cluster};
 pub use run::run;
-pub use worker::{Adapter, BoxError, SocketRef, Worker};
+pub use worker::{BoxError, SocketRef, Worker};

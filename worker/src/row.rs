@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use oxherd_contract::ids::{RowIndex, WorkerId};
+use oxherd_adapter::Cluster;
 use oxherd_contract::scoreboard::{Row, Scoreboard, State};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -22,12 +23,14 @@ pub(crate) fn claim(
     Some(row)
 }
 
-/// Beats for ever, in the runtime that serves.
-pub(crate) async fn beat(row: &'static Row) {
+/// Beats for ever, in the runtime that serves, and writes down what the bus did not get.
+pub(crate) async fn beat(row: &'static Row, cluster: Cluster) {
     let mut period = interval(BEAT_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         period.tick().await;
         row.beats.fetch_add(1, Relaxed);
+        let stats = cluster.stats();
+        row.bus_lost.store(stats.dropped + stats.unknown, Relaxed);
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oxherd_contract::child;
 use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
@@ -11,12 +12,13 @@ use oxherd_contract::settings::WorkerSettings;
 
 use crate::accept::{Door, Slots};
 use crate::birth::{self, Birth, BirthError};
+use crate::cluster;
 use crate::boot::boot;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};
 use crate::worker::{BoxError, Worker};
-use crate::{guard, panics, row};
+use crate::{panics, row};
 
 /// What the supervisor is told of a failure at most; escaped in JSON it still fits into one message of the link.
 const REASON_BYTES_MAX: usize = 8 * 1024;
@@ -57,7 +59,7 @@ where
 
 /// Everything before the log.
 fn be_born() -> Result<(ChildLink, Birth), BirthError> {
-    birth::ignore_signals()?;
+    child::ignore_signals().map_err(BirthError::Signals)?;
     let link = ChildLink::inherited().map_err(BirthError::Link)?;
     match birth::hear(&link) {
         Ok(birth) => Ok((link, birth)),
@@ -73,7 +75,7 @@ where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
-    guard::start(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
+    child::start_guard(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BirthError::Runtime)?;
     let outcome = runtime.block_on(serve(link, birth, application));
@@ -89,9 +91,10 @@ where
     let Birth { settings, scoreboard, row } = birth;
     let shared = settings.shared.clone();
     let mut orders = Orders::new(link, shared.orphan_grace)?;
-    tokio::spawn(row::beat(row));
+    let cluster = cluster::start(&settings)?;
+    tokio::spawn(row::beat(row, cluster.clone()));
 
-    let worker = Worker::new(settings, scoreboard, row);
+    let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
         booted = boot(worker.clone(), application) => booted,
         _within = orders.leave() => return Ok(()), // nobody is connected yet
@@ -111,6 +114,10 @@ where
     });
     let protocol = Protocol::new(shared.http.header_timeout);
     let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    tokio::select! {
+        () = cluster::joined(&cluster) => {}
+        _within = orders.leave() => return Ok(()), // nobody is connected yet
+    }
     row.set_state(State::Ready);
     orders.tell(&ToSupervisor::Ready).await;
     let within = loop {
@@ -125,6 +132,7 @@ where
     drop(slots);
     let leaving = Leaving { connections: &connections, app: &app, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
+    cluster::leave(&cluster).await;
     Ok(())
 }
 

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oxherd_adapter::{Adapter, Cluster};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::settings::{Identity, SharedSettings, WorkerSettings};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::{SocketIo, SocketIoBuilder};
-
-/// The adapter of every Socket.IO server that a worker makes.
-pub type Adapter = socketioxide::adapter::LocalAdapter;
 
 /// A connected socket, so that handlers need no generics.
 pub type SocketRef = socketioxide::extract::SocketRef<Adapter>;
@@ -28,11 +26,12 @@ struct Shared {
     scoreboard: &'static Scoreboard,
     row: &'static Row,
     servers: Mutex<Vec<SocketIo<Adapter>>>,
+    cluster: Cluster,
 }
 
 impl Worker {
-    pub(crate) fn new(settings: WorkerSettings, scoreboard: &'static Scoreboard, row: &'static Row) -> Self {
-        Worker { shared: Arc::new(Shared { settings, scoreboard, row, servers: Mutex::default() }) }
+    pub(crate) fn new(settings: WorkerSettings, scoreboard: &'static Scoreboard, row: &'static Row, cluster: Cluster) -> Self {
+        Worker { shared: Arc::new(Shared { settings, scoreboard, row, servers: Mutex::default(), cluster }) }
     }
 
     /// Who this worker is.
@@ -53,9 +52,16 @@ impl Worker {
         &self,
         customize: impl FnOnce(SocketIoBuilder) -> SocketIoBuilder,
     ) -> (SocketIoLayer<Adapter>, SocketIo<Adapter>) {
-        let (layer, io) = customize(SocketIo::builder()).build_layer();
+        let builder = customize(SocketIo::builder()).with_adapter::<Adapter>(self.shared.cluster.clone());
+        let (layer, io) = builder.build_layer();
+        self.shared.cluster.attach(io.clone());
         self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).push(io.clone());
         (layer, io)
+    }
+
+    /// Everybody: all sockets of all workers, and of the other servers of the cluster, with no socket at hand.
+    pub fn cluster(&self) -> &Cluster {
+        &self.shared.cluster
     }
 
     /// The numbers of every worker of the box.

@@ -44,6 +44,13 @@ number! {
     RowIndex(u16)
 }
 
+impl WorkerId {
+    /// What this worker calls itself on the bus (`CLIENT SETNAME`), so that a bus that takes over knows when it is back.
+    pub fn client_name(self) -> String {
+        format!("worker-{}", self.0)
+    }
+}
+
 /// One life of a supervisor: 64 random bits, kept through an upgrade. Written as 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

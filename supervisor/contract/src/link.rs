@@ -7,8 +7,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
     socketpair,
@@ -58,6 +60,9 @@ pub enum LinkError {
         /// Its descriptors.
         descriptors: usize,
     },
+    /// The supervisor did not say what this child is to do.
+    #[error("the supervisor said nothing for {} s", .0.as_secs())]
+    Silence(Duration),
     /// This process was not started by a supervisor.
     #[error("this process was not started by a supervisor: descriptor 3 is no link")]
     NotInherited,
@@ -81,6 +86,23 @@ impl ChildLink {
     /// The end that this process inherited from its supervisor. Works once in the life of a process.
     pub fn inherited() -> Result<ChildLink, LinkError> {
         sys::inherited_seqpacket(INHERITED).map(Link::over).ok_or(LinkError::NotInherited)
+    }
+
+    /// Waits for the first message, before there is a runtime to wait in.
+    pub fn receive_first(&self, within: Duration) -> Result<(ToChild, Vec<OwnedFd>), LinkError> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(first) = self.receive()? {
+                return Ok(first);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) => return Err(LinkError::Silence(within)),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(LinkError::Io(errno.into())),
+            }
+        }
     }
 }
 
@@ -154,8 +176,6 @@ impl<Out, In> AsRawFd for Link<Out, In> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::time::Duration;
-
     use super::*;
 
     fn both_ends() -> (SupervisorLink, ChildLink) {

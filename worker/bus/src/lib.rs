@@ -42,6 +42,7 @@ mod listen;
 mod message;
 mod outbox;
 mod prefix;
+pub mod process;
 mod reply;
 mod scan;
 mod serve;
