@@ -3,6 +3,8 @@
 //! Nothing here sleeps for a guessed time: [`Herd::until`] and [`eventually`] wait for a condition with a deadline.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod peer;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -282,14 +284,19 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
 
 /// Runs a script of `tests/node` with arguments; its standard output, which is one JSON value.
 pub fn node(script: &str, arguments: &[&str]) -> serde_json::Value {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
-    let installed = directory.join("node_modules/.package-lock.json").exists();
-    assert!(installed, "npm packages are missing: run `npm ci --prefix tests/node`");
-    let output = Command::new("node").arg(script).args(arguments).current_dir(directory).output();
+    let output = Command::new("node").arg(script).args(arguments).current_dir(node_directory()).output();
     let output = output.expect("node is missing: install Debian's nodejs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} {arguments:?} failed: {}\n{errors}", output.status);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{script} printed no JSON: {error}\n{}\n{errors}", String::from_utf8_lossy(&output.stdout))
     })
+}
+
+/// Where the scripts are, with their packages.
+fn node_directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
+    let installed = directory.join("node_modules/.package-lock.json").exists();
+    assert!(installed, "npm packages are missing: run `npm ci --prefix tests/node`");
+    directory
 }
