@@ -91,11 +91,14 @@ await run({
     return found;
   },
 
+  async closeTab() {
+    await tabs.pop().page.close();
+  },
+
   // Waits until every tab has lost its connection and found another one: all that each has shown of it.
   async reconnected() {
     for (const { page } of tabs) {
-      await page.waitForFunction(() => window.states.lastIndexOf("connected") > window.states.indexOf("waiting") && window.states.includes("waiting"));
-      await connected(page);
+      await page.waitForFunction(() => states.slice(states.indexOf("waiting") >>> 0).includes("connected"));
     }
     return Promise.all(tabs.map(async ({ page }) => ({
       ...(await shown(page)),
