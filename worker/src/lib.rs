@@ -1,1 +1,38 @@
-//! Being written.
+//! The worker process: one single-threaded runtime that accepts, serves and reports.
+//!
+//! ```text
+//!            orders (link, TERM)                         scoreboard row
+//!                  │                                           ▲
+//!                  ▼                                           │ counts
+//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
+//!                              ▲
+//!                  drain ──────┘ ends
+//! ```
+//!
+//! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over
+//! a Unix socket carries none.
+//!
+//! [`run`] is the life of the process from its first line to its exit status; [`Worker`] is what an
+//! application is given. Called by the facade; speaks with the supervisor in the contract's words only, and
+//! reads no file, argument or environment of oxherd's own.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod birth;
+mod boot;
+mod catch;
+mod connection;
+mod drain;
+mod guard;
+mod http;
+mod orders;
+mod panics;
+mod register;
+mod row;
+mod run;
+mod worker;
+
+pub use http::Internal;
+pub use run::run;
+pub use worker::{Adapter, BoxError, SocketRef, Worker};

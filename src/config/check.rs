@@ -1,0 +1,117 @@
+//! From what was typed to the checked configuration: every key is read once, with its range. Pure.
+//! A bad value is complained about and its default stands in, so that the rest can be checked too.
+
+use std::time::Duration;
+
+use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_supervisor::plan::{Listen, Timing};
+use tracing_subscriber::EnvFilter;
+
+use super::checked::Config;
+use super::complaint::Complaints;
+use super::key::Key;
+use super::listen::{affinity, listeners};
+use super::typed::{Low, Value};
+use super::value::{auto_or, duration, line, number, path, redis_url};
+
+/// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
+pub(crate) const WORKERS_MAX: u16 = 256;
+
+/// Slots of a listener at most: a program of the kernel counts them, and each is an open file.
+pub(crate) const SLOTS_MAX: u16 = 1024;
+
+/// `HOST_NAME_MAX` of `sysconf(3)`.
+const HOST_BYTES_MAX: usize = 64;
+
+/// Bytes of a log filter at most.
+const FILTER_BYTES_MAX: usize = 1024;
+
+/// Checks everything that was typed.
+pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
+    let default = Config::default();
+    let mut read = Reader { low, complaints };
+    read.no_redis_yet();
+    let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
+    let ms = Duration::from_millis;
+    let s = Duration::from_secs;
+    Config {
+        host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
+        listen: match low.get(Key::Listen) {
+            Some(typed) => listeners(typed, choice, read.complaints),
+            None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
+        },
+        slots: read.key(Key::Slots, default.slots, auto_or(number(1..=SLOTS_MAX))),
+        workers: read.key(Key::Workers, default.workers, auto_or(number(1..=WORKERS_MAX))),
+        control: read.key(Key::Control, default.control, |value| path(value).map(Some)),
+        client_bundle: read.key(Key::ClientBundle, default.client_bundle, |value| path(value).map(Some)),
+        timing: Timing {
+            boot: read.key(Key::BootTimeout, default.timing.boot, duration(ms(100)..=s(3600))),
+            hang: read.key(Key::HangTimeout, default.timing.hang, duration(ms(500)..=s(3600))),
+            stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
+            give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
+        },
+        orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
+        http: HttpSettings {
+            connections_max: read.key(
+                Key::HttpConnectionsMax,
+                default.http.connections_max,
+                number(1..=10_000_000),
+            ),
+            half_open_max: read.key(Key::HttpHalfOpenMax, default.http.half_open_max, number(1..=10_000_000)),
+            header_timeout: read.key(
+                Key::HttpHeaderTimeout,
+                default.http.header_timeout,
+                duration(ms(100)..=s(300)),
+            ),
+            write_timeout: read.key(
+                Key::HttpWriteTimeout,
+                default.http.write_timeout,
+                duration(ms(100)..=s(3600)),
+            ),
+        },
+        log: LogSettings {
+            format: read.key(Key::LogFormat, default.log.format, log_format),
+            filter: read.key(Key::LogFilter, default.log.filter, log_filter),
+        },
+    }
+}
+
+struct Reader<'a> {
+    low: &'a Low,
+    complaints: &'a mut Complaints,
+}
+
+impl Reader<'_> {
+    fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
+        let Some(typed) = self.low.get(key) else { return default };
+        match parse(&typed.value) {
+            Ok(good) => good,
+            Err(why) => {
+                self.complaints.value(key, typed, why);
+                default
+            }
+        }
+    }
+
+    /// A box that ignored its Redis would look like a part of a cluster and be none.
+    fn no_redis_yet(&mut self) {
+        let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
+        self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
+    }
+}
+
+fn log_format(value: &Value) -> Result<LogFormat, String> {
+    match value {
+        Value::Text(text) if text == "text" => Ok(LogFormat::Text),
+        Value::Text(text) if text == "json" => Ok(LogFormat::Json),
+        _ => Err("expected \"text\" or \"json\"".to_owned()),
+    }
+}
+
+fn log_filter(value: &Value) -> Result<String, String> {
+    let text = line(FILTER_BYTES_MAX)(value)?;
+    match EnvFilter::builder().parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("expected levels such as \"info,oxherd=debug\": {error}")),
+    }
+}

@@ -1,0 +1,61 @@
+//! The checked configuration and the built-in defaults. Still without this machine: `None` is what
+//! [`super::plan`] finds out (`config.toml` says of each key what that is).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use oxherd_contract::listen::{Address, Affinity};
+use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_supervisor::plan::{Listen, Timing};
+
+/// All keys, each with a valid value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    /// The box's name; the machine's by default.
+    pub(crate) host: Option<String>,
+    /// At least one.
+    pub(crate) listen: Vec<Listen>,
+    /// Slots of each TCP listener; by default enough for the workers.
+    pub(crate) slots: Option<u16>,
+    /// By default as many as this process may use cores.
+    pub(crate) workers: Option<u16>,
+    /// By default where the runtime directory is.
+    pub(crate) control: Option<PathBuf>,
+    /// The official client's bundle; none by default.
+    pub(crate) client_bundle: Option<PathBuf>,
+    pub(crate) timing: Timing,
+    pub(crate) orphan_grace: Duration,
+    pub(crate) http: HttpSettings,
+    pub(crate) log: LogSettings,
+}
+
+/// Permission bits of a Unix socket whose listener has no `mode`: its owner alone.
+pub(crate) const UNIX_MODE: u32 = 0o600;
+
+impl Default for Config {
+    fn default() -> Self {
+        let address = Address::Tcp(([127, 0, 0, 1], 3000).into());
+        Config {
+            host: None,
+            listen: vec![Listen { address, affinity: Affinity::Auto, mode: UNIX_MODE }],
+            slots: None,
+            workers: None,
+            control: None,
+            client_bundle: None,
+            timing: Timing {
+                boot: Duration::from_secs(30),
+                hang: Duration::from_secs(10),
+                stop: Duration::from_secs(30),
+                give_up: Duration::from_secs(60),
+            },
+            orphan_grace: Duration::from_secs(5),
+            http: HttpSettings {
+                connections_max: 65_536,
+                half_open_max: 4_096,
+                header_timeout: Duration::from_secs(10),
+                write_timeout: Duration::from_secs(30),
+            },
+            log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Values: from what was typed to what it means, or to the words that say what it may be. Pure.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::typed::Value;
+
+/// A whole number in a range.
+pub(crate) fn number<T: Copy + Display + PartialOrd + TryFrom<i64>>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&Value) -> Result<T, String> {
+    move |value| {
+        let number = match value {
+            Value::Integer(number) => Some(*number),
+            Value::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// `auto`, or else what `inner` takes.
+pub(crate) fn auto_or<T>(
+    inner: impl Fn(&Value) -> Result<T, String>,
+) -> impl Fn(&Value) -> Result<Option<T>, String> {
+    move |value| match value {
+        Value::Text(text) if text == "auto" => Ok(None),
+        _ => inner(value).map(Some).map_err(|why| format!("{why}, or \"auto\"")),
+    }
+}
+
+/// A duration with its unit, in a range.
+pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Result<Duration, String> {
+    move |value| {
+        let text = if let Value::Text(text) = value { text } else { "" };
+        parse_duration(text).filter(|duration| range.contains(duration)).ok_or_else(|| {
+            let (least, most) = (written(*range.start()), written(*range.end()));
+            format!("expected a duration with its unit (ms, s, m, h), from \"{least}\" to \"{most}\"")
+        })
+    }
+}
+
+/// Text of 1 to `most` bytes on one line.
+pub(crate) fn line(most: usize) -> impl Fn(&Value) -> Result<String, String> {
+    move |value| match value {
+        Value::Text(text) if (1..=most).contains(&text.len()) && !text.contains(char::is_control) => {
+            Ok(text.clone())
+        }
+        _ => Err(format!("expected a string of 1 to {most} bytes on one line")),
+    }
+}
+
+/// A path; a relative one is taken from the working directory later.
+pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
+    match value {
+        Value::Text(text) if !text.is_empty() && !text.contains('\0') => Ok(PathBuf::from(text)),
+        _ => Err("expected a path".to_owned()),
+    }
+}
+
+/// Permission bits: `0o660` or `"0660"`.
+pub(crate) fn mode(value: &Value) -> Result<u32, String> {
+    let bits = match value {
+        Value::Integer(bits) => u32::try_from(*bits).ok(),
+        Value::Text(text) => u32::from_str_radix(text, 8).ok(),
+        _ => None,
+    };
+    bits.filter(|bits| *bits <= 0o777)
+        .ok_or_else(|| "expected permission bits from \"0000\" to \"0777\"".to_owned())
+}
+
+/// Whether this is the URL of a Redis, in the words of what it must be if not.
+pub(crate) fn redis_url(value: &Value) -> Result<(), String> {
+    let Value::Text(text) = value else { return Err(REDIS_URL_FORM.to_owned()) };
+    let rest = ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let good = rest.is_some_and(|rest| {
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        // The colons of an IPv6 address are inside its brackets.
+        let after_host = place.rfind(']').map_or(0, |end| end + 1);
+        let (host, port) = match place[after_host..].split_once(':') {
+            Some((name, port)) => (&place[..after_host + name.len()], port),
+            None => (place, "6379"),
+        };
+        let database_good = database.is_empty() || database.parse::<u32>().is_ok();
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && database_good
+    });
+    good.then_some(()).ok_or_else(|| REDIS_URL_FORM.to_owned())
+}
+
+const REDIS_URL_FORM: &str = "expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS";
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (count, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(milliseconds).map(Duration::from_millis)
+}
+
+/// As [`parse_duration`] reads it, in the largest unit that is exact.
+pub(crate) fn written(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    [("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
+        .into_iter()
+        .find(|(_, unit)| milliseconds > 0 && milliseconds.is_multiple_of(*unit))
+        .map_or_else(|| format!("{milliseconds}ms"), |(name, unit)| format!("{}{name}", milliseconds / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_number_is_taken_from_a_file_or_a_flag_within_its_range() {
+        let workers = auto_or(number(1..=64_u16));
+        assert_eq!(workers(&Value::Integer(64)), Ok(Some(64)));
+        assert_eq!(workers(&text("3")), Ok(Some(3)));
+        assert_eq!(workers(&text("auto")), Ok(None));
+        for bad in [
+            Value::Integer(0),
+            Value::Integer(65),
+            Value::Integer(-1),
+            Value::Integer(1 << 40),
+            text("two"),
+            text(""),
+        ] {
+            assert_eq!(workers(&bad).unwrap_err(), "expected a number from 1 to 64, or \"auto\"");
+        }
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_and_a_range() {
+        let short = duration(Duration::from_millis(100)..=Duration::from_secs(60));
+        for (typed, milliseconds) in [("100ms", 100), ("10s", 10_000), ("1m", 60_000)] {
+            assert_eq!(short(&text(typed)), Ok(Duration::from_millis(milliseconds)));
+            assert_eq!(written(Duration::from_millis(milliseconds)), typed);
+        }
+        for bad in ["", "10", "s", "1.5s", "-1s", "1 s", "99ms", "61s", "1d", "99999999999999999999h"] {
+            let why = short(&text(bad)).unwrap_err();
+            assert!(why.ends_with("from \"100ms\" to \"1m\""), "{bad}: {why}");
+        }
+        assert!(short(&Value::Integer(10)).is_err());
+    }
+
+    #[test]
+    fn permission_bits_are_octal() {
+        assert_eq!(mode(&text("0660")), Ok(0o660));
+        assert_eq!(mode(&Value::Integer(0o600)), Ok(0o600));
+        assert!(mode(&text("0999")).is_err() && mode(&Value::Integer(660)).is_err());
+    }
+
+    #[test]
+    fn a_redis_url_is_known_by_its_form() {
+        for good in
+            ["redis://h", "redis://h:6379/0", "rediss://u:p@h", "redis://:p%40@[::1]:1/15", "redis://[::1]"]
+        {
+            assert_eq!(redis_url(&text(good)), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "h:6379",
+            "http://h",
+            "redis://",
+            "redis://h:x",
+            "redis://h:0",
+            "redis://h/x",
+            "redis://u:p@",
+        ] {
+            assert!(redis_url(&text(bad)).is_err(), "{bad}");
+        }
+    }
+}

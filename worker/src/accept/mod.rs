@@ -1,0 +1,111 @@
+//! The slots of this worker, each with a task that accepts on it.
+
+mod failure;
+mod listener;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oxherd_contract::ids::SlotId;
+use oxherd_contract::message::Slot;
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::sleep;
+
+use self::failure::{Failure, Shortage};
+use self::listener::Listener;
+use crate::connection::{Connections, Protocol, serve};
+use crate::http::App;
+
+/// Connections taken from one slot before another one, and those who are connected, have their turn.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// How long a slot waits when the kernel has no descriptor or no memory for a connection.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an accepted connection needs.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub connections: Arc<Connections>,
+    pub protocol: Protocol,
+    pub app: Arc<App>,
+}
+
+/// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
+pub(crate) struct Slots {
+    door: Door,
+    shortage: Arc<Shortage>,
+    accepting: HashMap<SlotId, AbortHandle>,
+}
+
+impl Slots {
+    pub fn new(door: Door) -> Self {
+        Slots { door, shortage: Arc::default(), accepting: HashMap::new() }
+    }
+
+    /// Accepts on these too; one that is here already is replaced by the new copy of its socket.
+    pub fn accept(&mut self, slots: Vec<(Slot, OwnedFd)>) {
+        for (slot, socket) in slots {
+            match Listener::new(&slot.address, socket) {
+                Ok(listener) => {
+                    let task = accept(listener, slot.id, self.door.clone(), self.shortage.clone());
+                    if let Some(older) = self.accepting.insert(slot.id, tokio::spawn(task).abort_handle()) {
+                        older.abort();
+                    }
+                }
+                Err(error) => tracing::error!(slot = slot.id.0, %error, "cannot accept on a slot"),
+            }
+        }
+    }
+
+    /// Closes these; the connections that were accepted stay.
+    pub fn release(&mut self, slots: &[SlotId]) {
+        slots.iter().filter_map(|slot| self.accepting.remove(slot)).for_each(|task| task.abort());
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.accepting.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// Accepts on one slot until aborted.
+async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shortage>) {
+    loop {
+        let failure = match take_turn(&listener, &door).await {
+            Ok(()) => {
+                yield_now().await;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match Failure::of(&failure) {
+            Failure::OfTheConnection => {}
+            Failure::Shortage => {
+                if shortage.is_news(Instant::now()) {
+                    tracing::error!(error = %failure, "cannot accept: the process is short of descriptors or memory");
+                }
+                door.connections.make_room();
+                sleep(SHORTAGE_PAUSE).await;
+            }
+            Failure::OfTheListener => {
+                return tracing::error!(slot = slot.0, error = %failure, "a slot accepts no more");
+            }
+        }
+    }
+}
+
+/// Waits for connections and takes a bounded number of them.
+async fn take_turn(listener: &Listener, door: &Door) -> std::io::Result<()> {
+    listener.ready().await?;
+    for _ in 0..ACCEPTS_PER_TURN {
+        let Some((stream, peer)) = listener.accept()? else { break };
+        if let Some((io, connection)) = door.connections.open(stream) {
+            let Door { connections, protocol, app } = door.clone();
+            tokio::spawn(serve(io, peer, connection, connections, protocol, app));
+        }
+    }
+    Ok(())
+}

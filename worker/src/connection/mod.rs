@@ -1,0 +1,16 @@
+//! Client connections: one [`io::Io`] each around the transport, one [`Connection`] each as the handle by which the
+//! rest of the worker sees and ends it, one [`Connections`] for them all.
+
+mod handle;
+mod io;
+mod limits;
+mod open;
+mod serve;
+mod stream;
+mod table;
+
+pub(crate) use handle::{Connection, Phase};
+pub(crate) use limits::Limits;
+pub(crate) use open::Connections;
+pub(crate) use serve::{Protocol, serve};
+pub(crate) use stream::Stream;

@@ -1,0 +1,162 @@
+//! The open connections of this worker: the [`Table`] with its effects, the counters that follow from it, and the
+//! sweep that ends those whose peer takes nothing.
+
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use oxherd_contract::scoreboard::Row;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::handle::{Connection, ConnectionId, Phase, Tick};
+use super::io::Io;
+use super::limits::Limits;
+use super::stream::Stream;
+use super::table::{Admission, Table};
+
+/// How often stuck writes are looked for; a write time-out may be late by two of these.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// All open connections.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub row: &'static Row,
+    table: Mutex<Table<Arc<Connection>>>,
+    last_id: AtomicU64,
+    tick: AtomicU32,
+    draining: AtomicBool,
+    emptied: Notify,
+}
+
+impl Connections {
+    pub fn new(row: &'static Row, limits: Limits) -> Arc<Self> {
+        Arc::new(Connections {
+            row,
+            table: Mutex::new(Table::new(limits)),
+            last_id: AtomicU64::new(0),
+            tick: AtomicU32::new(1),
+            draining: AtomicBool::new(false),
+            emptied: Notify::new(),
+        })
+    }
+
+    /// Takes an accepted stream in, at the cost of an older one if need be; `None` if there is no room for it.
+    pub fn open(self: &Arc<Self>, stream: Stream) -> Option<(Io, Arc<Connection>)> {
+        self.row.accepted.fetch_add(1, Relaxed);
+        let mut table = self.table();
+        match table.admit() {
+            Admission::Welcome => {}
+            Admission::InPlaceOf(older) => self.evict(&older),
+            Admission::Refused => {
+                self.row.evicted.fetch_add(1, Relaxed);
+                return None;
+            }
+        }
+        let id = ConnectionId(self.last_id.fetch_add(1, Relaxed) + 1);
+        let connection = Arc::new(Connection::new(id, stream.as_raw_fd()));
+        table.insert(id, connection.clone());
+        self.row.connections.fetch_add(1, Relaxed);
+        Some((Io::new(stream, connection.clone(), self.clone()), connection))
+    }
+
+    /// Makes room by ending the oldest half-open connection, if there is one.
+    pub fn make_room(&self) {
+        if let Some(oldest) = self.table().evict() {
+            self.evict(&oldest);
+        }
+    }
+
+    /// A request head arrived; `phase` is what it makes of the connection.
+    pub fn head_arrived(&self, connection: &Connection, phase: Phase) {
+        self.row.requests.fetch_add(1, Relaxed);
+        if connection.enter(phase) == Phase::HalfOpen {
+            self.table().head_arrived(connection.id);
+        }
+    }
+
+    /// A request head took too long.
+    pub fn timed_out(&self, connection: &Connection) {
+        if connection.phase() == Phase::HalfOpen {
+            self.row.evicted.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Called by the transport's owner, once.
+    pub fn closed(&self, connection: &Connection) {
+        self.row.connections.fetch_sub(1, Relaxed);
+        let mut table = self.table();
+        table.remove(connection.id);
+        if table.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// The number of the sweep that was last.
+    pub fn tick(&self) -> Tick {
+        Tick(self.tick.load(Relaxed))
+    }
+
+    /// Ends, for ever, those that took nothing for `write_timeout`.
+    pub async fn sweep(&self, write_timeout: Duration) {
+        let ticks_max = write_timeout.as_millis().div_ceil(SWEEP_PERIOD.as_millis());
+        let mut period = interval(SWEEP_PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            period.tick().await;
+            let now = Tick(self.tick.fetch_add(1, Relaxed).wrapping_add(1));
+            for connection in self.table().iter() {
+                // More than, since the first of the ticks was not a whole one.
+                if u128::from(connection.stuck_ticks(now)) > ticks_max && !connection.is_abandoned() {
+                    self.row.evicted.fetch_add(1, Relaxed);
+                    connection.abandon();
+                }
+            }
+        }
+    }
+
+    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once.
+    pub fn drain(&self) {
+        self.draining.store(true, Release);
+        for connection in self.table().iter() {
+            connection.finish();
+            if connection.phase() == Phase::Upgraded {
+                connection.end();
+            }
+        }
+    }
+
+    /// Whether [`Connections::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Acquire)
+    }
+
+    /// Ends those that are in such a phase.
+    pub fn end_if(&self, ends: impl Fn(Phase) -> bool) {
+        self.table().iter().filter(|connection| ends(connection.phase())).for_each(|one| one.end());
+    }
+
+    /// Waits until none is open.
+    pub async fn all_closed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.table().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn evict(&self, connection: &Connection) {
+        self.row.evicted.fetch_add(1, Relaxed);
+        connection.end();
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<Arc<Connection>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,72 @@
+//! One connection's HTTP: hyper drives the [`Io`], our service answers. One task each; it ends with the connection
+//! or with the upgrade, after which the engine owns the [`Io`].
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::handle::{Connection, Phase};
+use super::io::Io;
+use super::open::Connections;
+use crate::http::App;
+
+/// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// HTTP as all connections speak it.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocol(http1::Builder);
+
+impl Protocol {
+    pub fn new(header_timeout: Duration) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .half_close(false)
+            .max_buf_size(HEAD_BYTES_MAX);
+        Protocol(http)
+    }
+}
+
+/// Serves one connection until it ends or leaves HTTP.
+pub(crate) async fn serve(
+    io: Io,
+    peer: Option<SocketAddr>,
+    connection: Arc<Connection>,
+    connections: Arc<Connections>,
+    protocol: Protocol,
+    app: Arc<App>,
+) {
+    let service = {
+        let (connection, connections) = (connection.clone(), connections.clone());
+        service_fn(move |request| app.serve(request, peer, &connection, &connections))
+    };
+    let mut http = pin!(protocol.0.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let (mut known, mut told) = (false, false);
+    let outcome = poll_fn(|context| {
+        if !known {
+            connection.driven_by(Some(context.waker().clone()));
+            known = true;
+        }
+        if !told && connection.is_finishing() {
+            http.as_mut().graceful_shutdown();
+            told = true;
+        }
+        http.as_mut().poll(context)
+    })
+    .await;
+    connection.driven_by(None);
+
+    match outcome {
+        Ok(()) if connection.phase() == Phase::Upgraded && connections.is_draining() => connection.end(),
+        Err(error) if error.is_timeout() => connections.timed_out(&connection),
+        Err(error) => tracing::debug!(%error, "a connection broke"),
+        Ok(()) => {}
+    }
+}

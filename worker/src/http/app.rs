@@ -1,0 +1,85 @@
+//! The application as the connections see it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use tower::Service;
+
+use super::session::{self, Kind, Session};
+use crate::catch::catching;
+use crate::connection::{Connection, Connections, Phase};
+
+/// The router that the application returned, and where in it the Socket.IO servers are.
+#[derive(Debug)]
+pub(crate) struct App {
+    router: Router,
+    engine_paths: Box<[String]>,
+}
+
+impl App {
+    /// `engine_paths` start with a slash and end without one; the first is the one that is probed.
+    pub fn new(router: Router, engine_paths: Box<[String]>) -> Self {
+        App { router, engine_paths }
+    }
+
+    /// Answers one request of one connection.
+    pub fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Option<SocketAddr>,
+        connection: &Arc<Connection>,
+        connections: &Connections,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+        let kind = session::kind(&request, &self.engine_paths);
+        let phase = if kind == Kind::Poll { Phase::Polling } else { Phase::Serving };
+        connections.head_arrived(connection, phase);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let session = (kind == Kind::Handshake).then(|| Session::new(connections.row));
+        if let Some(session) = &session {
+            request.extensions_mut().insert(session.clone());
+        }
+        let (router, connection) = (self.router.clone(), connection.clone());
+        async move {
+            let response = answer(router, request).await;
+            if let Some(session) = session {
+                session.answered(response.status());
+            }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                connection.enter(Phase::Upgraded);
+            }
+            Ok(response)
+        }
+    }
+
+    /// Answers a request that the worker itself makes.
+    pub fn call(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<> {
+        answer(self.router.clone(), request)
+    }
+
+    /// The path of the Socket.IO server that stands for all.
+    pub fn engine_path(&self) -> &str {
+        self.engine_paths.first().map_or("/socket.io", String::as_str)
+    }
+}
+
+/// A handler's panic costs its own request an error 500.
+async fn answer<B>(mut router: Router, request: Request<B>) -> Response<Body>
+where
+    B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    match catching(async { router.call(request).await }).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_logged) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,147 @@
+//! The life of the process, from its first line to its exit status.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use oxherd_contract::link::{ChildLink, LinkError};
+use oxherd_contract::message::ToSupervisor;
+use oxherd_contract::scoreboard::State;
+use oxherd_contract::settings::WorkerSettings;
+
+use crate::accept::{Door, Slots};
+use crate::birth::{self, Birth, BirthError};
+use crate::boot::boot;
+use crate::connection::{Connections, Limits, Protocol};
+use crate::drain::{Leaving, drain};
+use crate::orders::{Order, Orders};
+use crate::worker::{BoxError, Worker};
+use crate::{guard, panics, row};
+
+/// What the supervisor is told of a failure at most; escaped in JSON it still fits into one message of the link.
+const REASON_BYTES_MAX: usize = 8 * 1024;
+
+/// Lives the whole life of a worker process and returns its exit status.
+///
+/// Call it as the first thing of a process that a supervisor started: it takes the link at descriptor 3, waits for
+/// the settings, starts logging, builds the application, proves that it answers, then serves until it is told to
+/// leave. A worker that cannot start says so to the supervisor and exits with status 1; one that left in peace exits
+/// with 0, whatever it had to end at the deadline.
+pub fn run<F, Fut>(start_logging: impl FnOnce(&WorkerSettings), application: F) -> ExitCode
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<axum::Router, BoxError>>,
+{
+    let (link, birth) = match be_born() {
+        Ok(born) => born,
+        Err(error) => {
+            eprintln!("oxherd worker: {}", chain(&error)); // there is no log yet, perhaps no supervisor
+            return ExitCode::FAILURE;
+        }
+    };
+    start_logging(&birth.settings);
+    let identity = &birth.settings.identity;
+    let (worker, index, generation) = (identity.worker.0, identity.index.0, identity.generation.0);
+    // Entered for good on the only thread that runs tasks: every line of theirs is inside it. Of the highest level,
+    // so that no filter for levels takes it away from a line that is let through.
+    let _span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
+    panics::install(birth.row);
+    match live(link, birth, application) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(error.as_ref()), "cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything before the log.
+fn be_born() -> Result<(ChildLink, Birth), BirthError> {
+    birth::ignore_signals()?;
+    let link = ChildLink::inherited().map_err(BirthError::Link)?;
+    match birth::hear(&link) {
+        Ok(birth) => Ok((link, birth)),
+        Err(error) => {
+            let _: Result<(), LinkError> = link.send(&failure(&error), &[]); // the exit status tells it too
+            Err(error)
+        }
+    }
+}
+
+fn live<F, Fut>(link: ChildLink, birth: Birth, application: F) -> Result<(), BoxError>
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<axum::Router, BoxError>>,
+{
+    guard::start(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BirthError::Runtime)?;
+    let outcome = runtime.block_on(serve(link, birth, application));
+    runtime.shutdown_background(); // a blocking call of the application must not hold the exit
+    outcome
+}
+
+async fn serve<F, Fut>(link: ChildLink, birth: Birth, application: F) -> Result<(), BoxError>
+where
+    F: FnOnce(Worker) -> Fut,
+    Fut: Future<Output = Result<axum::Router, BoxError>>,
+{
+    let Birth { settings, scoreboard, row } = birth;
+    let shared = settings.shared.clone();
+    let mut orders = Orders::new(link, shared.orphan_grace)?;
+    tokio::spawn(row::beat(row));
+
+    let worker = Worker::new(settings, scoreboard, row);
+    let booted = tokio::select! {
+        booted = boot(worker.clone(), application) => booted,
+        _within = orders.leave() => return Ok(()), // nobody is connected yet
+    };
+    let app = match booted {
+        Ok(app) => Arc::new(app),
+        Err(error) => {
+            orders.tell(&failure(&error)).await;
+            return Err(error.into());
+        }
+    };
+
+    let connections = Connections::new(row, Limits::effective(&shared.http));
+    tokio::spawn({
+        let connections = connections.clone();
+        async move { connections.sweep(shared.http.write_timeout).await }
+    });
+    let protocol = Protocol::new(shared.http.header_timeout);
+    let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    row.set_state(State::Ready);
+    orders.tell(&ToSupervisor::Ready).await;
+    let within = loop {
+        match orders.next().await {
+            Order::Accept(more) => slots.accept(more),
+            Order::Release(these) => slots.release(&these),
+            Order::Leave(within) => break within,
+        }
+    };
+
+    row.set_state(State::Draining);
+    drop(slots);
+    let leaving = Leaving { connections: &connections, app: &app, servers: worker.servers() };
+    drain(&leaving, &mut orders, within).await;
+    Ok(())
+}
+
+/// Cut to what fits into a message, at the end, where the deepest causes are.
+fn failure(error: &dyn Error) -> ToSupervisor {
+    let mut reason = chain(error);
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    ToSupervisor::BootFailed { reason }
+}
+
+/// An error with all its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

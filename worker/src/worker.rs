@@ -1,0 +1,75 @@
+//! What an application is given: who this worker is, and its Socket.IO server.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oxherd_contract::scoreboard::{Row, Scoreboard};
+use oxherd_contract::settings::{Identity, SharedSettings, WorkerSettings};
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::{SocketIo, SocketIoBuilder};
+
+/// The adapter of every Socket.IO server that a worker makes.
+pub type Adapter = socketioxide::adapter::LocalAdapter;
+
+/// A connected socket, so that handlers need no generics.
+pub type SocketRef = socketioxide::extract::SocketRef<Adapter>;
+
+/// What an application may fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One worker process, as its application sees it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: WorkerSettings,
+    scoreboard: &'static Scoreboard,
+    row: &'static Row,
+    servers: Mutex<Vec<SocketIo<Adapter>>>,
+}
+
+impl Worker {
+    pub(crate) fn new(settings: WorkerSettings, scoreboard: &'static Scoreboard, row: &'static Row) -> Self {
+        Worker { shared: Arc::new(Shared { settings, scoreboard, row, servers: Mutex::default() }) }
+    }
+
+    /// Who this worker is.
+    pub fn identity(&self) -> &Identity {
+        &self.shared.settings.identity
+    }
+
+    /// What the configuration decided for all workers of this generation.
+    pub fn settings(&self) -> &SharedSettings {
+        &self.shared.settings.shared
+    }
+
+    /// A Socket.IO server as a layer for the application's router, and the handle for its namespaces.
+    ///
+    /// `customize` gets socketioxide's builder and may use all of it but the adapter. The layer belongs on the
+    /// router that the application returns; a worker is READY when its handshake answers there.
+    pub fn socket_io(
+        &self,
+        customize: impl FnOnce(SocketIoBuilder) -> SocketIoBuilder,
+    ) -> (SocketIoLayer<Adapter>, SocketIo<Adapter>) {
+        let (layer, io) = customize(SocketIo::builder()).build_layer();
+        self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).push(io.clone());
+        (layer, io)
+    }
+
+    /// The numbers of every worker of the box.
+    pub fn scoreboard(&self) -> &'static Scoreboard {
+        self.shared.scoreboard
+    }
+
+    /// This worker's own numbers.
+    pub fn row(&self) -> &'static Row {
+        self.shared.row
+    }
+
+    /// The Socket.IO servers that the application made so far.
+    pub(crate) fn servers(&self) -> Vec<SocketIo<Adapter>> {
+        self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,108 @@
+//! The worker's row of the scoreboard, exactly.
+
+use std::io::Read;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::client::{Client, HANDSHAKE, WebSocket, open_polling};
+use crate::support::{Start, wait_until};
+
+crate::trials![
+    every_connection_request_and_byte_is_counted,
+    a_session_counts_from_its_handshake_to_its_end,
+    a_handler_that_panics_costs_one_event_and_one_line,
+    a_peer_that_takes_nothing_is_ended,
+];
+
+fn every_connection_request_and_byte_is_counted() {
+    let process = Start::default().ready();
+    let (_listener, address) = process.listen();
+    let row = process.row();
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut received = 0;
+    for _ in 0..3 {
+        let mut client = Client::connect(address);
+        client.send(request);
+        let mut answer = Vec::new();
+        client.0.read_to_end(&mut answer).unwrap();
+        received += answer.len() as u64;
+    }
+    wait_until("all are closed", || row.connections.load(Relaxed) == 0);
+    assert_eq!((row.accepted.load(Relaxed), row.requests.load(Relaxed)), (3, 3));
+    assert_eq!(
+        (row.bytes_in.load(Relaxed), row.bytes_out.load(Relaxed)),
+        (3 * request.len() as u64, received)
+    );
+    assert_eq!((row.evicted.load(Relaxed), row.panics.load(Relaxed)), (0, 0));
+    let open: Vec<_> = (0..4).map(|_| Client::connect(address)).collect();
+    wait_until("they are counted", || row.connections.load(Relaxed) == 4);
+    drop(open);
+    wait_until("they are counted out", || row.connections.load(Relaxed) == 0);
+}
+
+fn a_session_counts_from_its_handshake_to_its_end() {
+    let process = Start::default().ready();
+    let (_listener, address) = process.listen();
+    let sessions = || process.row().sessions.load(Relaxed);
+    let mut client = Client::connect(address);
+    let path = open_polling(&mut client);
+    let socket = WebSocket::open(address);
+    assert_eq!(sessions(), 2);
+    assert_eq!(client.get("/socket.io/?EIO=9&transport=polling").status, 400);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(sessions(), 2);
+    drop(socket);
+    wait_until("the WebSocket's session is counted out", || sessions() == 1);
+    assert_eq!(client.post(&path, "1").status, 200);
+    wait_until("the polling session is counted out", || sessions() == 0);
+    assert_eq!(client.get(&path).status, 400);
+    assert_eq!(client.get(HANDSHAKE).status, 200);
+    assert_eq!(sessions(), 1);
+}
+
+fn a_handler_that_panics_costs_one_event_and_one_line() {
+    let process = Start::default().ready();
+    let (_listener, address) = process.listen();
+    let mut socket = WebSocket::open(address);
+    socket.send(r#"42["panic"]"#);
+    socket.send(r#"421["echo","still here"]"#);
+    socket.hears("still here");
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/panic").status, 500);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(process.row().panics.load(Relaxed), 2);
+    wait_until("both lines are here", || process.log().contains("one request"));
+    let log = process.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("panic")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, panic) in lines.iter().zip(["one event", "one request"]) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = &line["fields"];
+        assert_eq!((&line["level"], &fields["panic"]), (&"ERROR".into(), &panic.into()), "{line}");
+        assert!(fields["location"].as_str().unwrap().contains("app.rs:"), "{line}");
+        assert_eq!(fields["thread"], "main");
+        assert_eq!(line["spans"][0]["worker"], process.worker.0);
+    }
+
+    // What runs before a handler returns its future runs inside the engine's own task of that session.
+    let mut other = WebSocket::open(address);
+    other.send(r#"42["panic at once"]"#);
+    wait_until("it is counted", || process.row().panics.load(Relaxed) == 3);
+    socket.send(r#"422["echo","and the others too"]"#);
+    socket.hears("and the others too");
+}
+
+fn a_peer_that_takes_nothing_is_ended() {
+    let mut start = Start::default();
+    start.shared.http.write_timeout = Duration::from_secs(1);
+    let process = start.ready();
+    let (_listener, address) = process.listen();
+    let row = process.row();
+    let mut deaf = Client::connect(address);
+    deaf.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut socket = WebSocket::open(address);
+    wait_until("it is ended", || row.connections.load(Relaxed) == 1);
+    assert_eq!(row.evicted.load(Relaxed), 1);
+    socket.send(r#"421["echo","hi"]"#);
+    socket.hears("hi");
+}
