@@ -1,4 +1,5 @@
 //! The command line as its users meet it: what it prints, and how it exits. No box runs here.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 

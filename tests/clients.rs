@@ -1,4 +1,5 @@
 //! Official clients from npm against the stock server: every transport, every worker, every answer of its shape.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 
@@ -52,7 +53,11 @@ fn sixty_clients_on_four_workers_are_answered_whatever_they_say() {
     let (mut peer, welcomed) = clients(&herd, 60);
     let status = herd.status();
     let serving: BTreeSet<u16> = welcomed.iter().map(|client| client.worker).collect();
-    assert_eq!(serving, status.workers.iter().map(|worker| worker.index.0).collect(), "everybody serves somebody");
+    assert_eq!(
+        serving,
+        status.workers.iter().map(|worker| worker.index.0).collect(),
+        "everybody serves somebody"
+    );
     assert!(welcomed.iter().all(|client| client.generation == status.supervisor.generation.0));
 
     peer.step("converse", Value::Null);
@@ -67,13 +72,19 @@ fn sixty_clients_on_four_workers_are_answered_whatever_they_say() {
 
     let counted = |what, count| {
         herd.until(what, move |status| {
-            sum(status, |worker| worker.sessions) == count && sum(status, |worker| worker.connections) == count
+            sum(status, |worker| worker.sessions) == count
+                && sum(status, |worker| worker.connections) == count
         })
     };
     let status = counted("one session and one connection for each client", 60);
     for worker in &status.workers {
         let served = welcomed.iter().filter(|client| client.worker == worker.index.0).count() as u64;
-        assert_eq!((worker.sessions, worker.panics, worker.evicted), (served, 0, 0), "worker {}", worker.index);
+        assert_eq!(
+            (worker.sessions, worker.panics, worker.evicted),
+            (served, 0, 0),
+            "worker {}",
+            worker.index
+        );
     }
     peer.step("close", Value::Null);
     counted("no session and no connection when all have left", 0);
@@ -129,7 +140,12 @@ fn clients_of_a_stopped_box_come_back_when_there_is_a_new_one() {
     let mut first = herd().start(2);
     let address = first.address().to_string();
     let (mut peer, before) = clients(&first, 24);
-    let stop = std::process::Command::new(binary()).arg("stop").arg("--control").arg(&first.control).output().unwrap();
+    let stop = std::process::Command::new(binary())
+        .arg("stop")
+        .arg("--control")
+        .arg(&first.control)
+        .output()
+        .unwrap();
     assert!(stop.status.success(), "{stop:?}");
     assert_eq!(first.wait().code(), Some(0));
     peer.step("lost", Value::Null);

@@ -1,4 +1,5 @@
 //! Connections that never say anything useful, more than the box has room for, and the official clients among them.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 
@@ -12,21 +13,23 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
-use support::peer::Peer;
 use support::HerdBuilder;
+use support::peer::Peer;
 
 const STRANGERS: u32 = 2000;
 const WORKERS: usize = 2;
 const HALF_OPEN_MAX: u64 = 100;
 
 /// What a stranger says: nothing, a line that does not end, a head that does not end, or what is not HTTP at all.
-const WORDS: [&[u8]; 4] = [b"", b"GET /socket.io/?EIO=4", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"\x16\x03\x01\x02\x00\x01"];
+const WORDS: [&[u8]; 4] =
+    [b"", b"GET /socket.io/?EIO=4", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"\x16\x03\x01\x02\x00\x01"];
 
 #[test]
 fn two_thousand_strangers_who_say_nothing_do_not_stop_real_clients() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let limits = format!("[http]\nhalf_open_max = {HALF_OPEN_MAX}\nconnections_max = 200\nheader_timeout = \"1m\"");
+    let limits =
+        format!("[http]\nhalf_open_max = {HALF_OPEN_MAX}\nconnections_max = 200\nheader_timeout = \"1m\"");
     let arguments = ["--host", "herd", "--affinity", "source-ip", "--slots", "8"];
     let herd = HerdBuilder::new().arguments(&arguments).config(&limits).start(WORKERS);
     let address = herd.address();
@@ -53,7 +56,9 @@ fn two_thousand_strangers_who_say_nothing_do_not_stop_real_clients() {
         stop.store(true, Relaxed);
         flood.join().unwrap();
     });
-    herd.until("the strangers are gone", |status| status.workers.iter().all(|worker| worker.connections == 0));
+    herd.until("the strangers are gone", |status| {
+        status.workers.iter().all(|worker| worker.connections == 0)
+    });
 }
 
 /// Keeps all strangers connected until it is told to stop: who is thrown out comes again, 20 in 10 ms at most.

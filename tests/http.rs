@@ -1,5 +1,5 @@
-//! The stock server's HTTP side: health, the page, the official client's file, and what it does under a flood of
-//! connections that never say anything.
+//! The stock server's HTTP side: health, the page, and the official client's file.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 
@@ -40,7 +40,9 @@ fn any_worker_says_how_the_box_is() {
             assert_eq!(health(&herd, path), (200, good.clone()));
         }
         let answer = whole(&herd, path).to_lowercase();
-        assert!(answer.contains("content-type: application/json") && answer.contains("cache-control: no-store"));
+        assert!(
+            answer.contains("content-type: application/json") && answer.contains("cache-control: no-store")
+        );
     }
 }
 
@@ -72,7 +74,15 @@ fn the_page_is_there_and_nothing_else_is() {
     let herd = HerdBuilder::new().start(1);
     let page = whole(&herd, "/");
     assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("<title>oxherd"), "{page}");
-    for path in ["/nothing", "/index.html", "/../config.toml", "/%2e%2e/config.toml", "/healthz/", "//", "/socket.io/x.js"] {
+    for path in [
+        "/nothing",
+        "/index.html",
+        "/../config.toml",
+        "/%2e%2e/config.toml",
+        "/healthz/",
+        "//",
+        "/socket.io/x.js",
+    ] {
         let (status, _) = get(herd.address(), path).unwrap();
         assert!((400..500).contains(&status), "{path}: {status}");
     }
@@ -86,8 +96,10 @@ fn the_official_client_is_served_from_the_file_that_is_named_and_is_absent_other
     assert_eq!(status, 404);
     assert!(text.contains("client_bundle"), "it says what to do: {text}");
 
-    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/node_modules/socket.io-client/dist/socket.io.js");
-    let content = std::fs::read_to_string(&bundle).expect("npm packages are missing: run `npm ci --prefix tests/node`");
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/node/node_modules/socket.io-client/dist/socket.io.js");
+    let content =
+        std::fs::read_to_string(&bundle).expect("npm packages are missing: run `npm ci --prefix tests/node`");
     let with = HerdBuilder::new().config(&format!("client_bundle = {bundle:?}")).start(1);
     assert_eq!(get(with.address(), PATH).unwrap(), (200, content));
     assert!(whole(&with, PATH).to_lowercase().contains("content-type: text/javascript"));

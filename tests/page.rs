@@ -1,4 +1,5 @@
 //! The chat page of the plain binary, in a real browser.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 
@@ -32,7 +33,10 @@ fn people_chat_in_the_page_and_it_survives_its_worker() {
 
     for (name, width, height, dark) in [("wide", 1000, 720, false), ("narrow", 360, 640, true)] {
         let path = herd.scratch.path().join(format!("page-{name}.png"));
-        page.step("screenshot", json!({ "tab": 0, "path": path, "width": width, "height": height, "dark": dark }));
+        page.step(
+            "screenshot",
+            json!({ "tab": 0, "path": path, "width": width, "height": height, "dark": dark }),
+        );
         assert!(fs::metadata(&path).unwrap().len() > 1000);
     }
 

@@ -1,4 +1,5 @@
 //! The repository checks itself: what ARCHITECTURE.md states about its files and crates.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +19,8 @@ const MAY_IMPORT: [(&str, &[&str]); 7] = [
 ];
 
 /// What the supervisor, and what it shares with its children, must not be made of.
-const NO_SUPERVISOR_HAS: [&str; 8] = ["axum", "engineioxide", "hyper", "hyper-util", "redis", "socketioxide", "tokio", "tower"];
+const NO_SUPERVISOR_HAS: [&str; 8] =
+    ["axum", "engineioxide", "hyper", "hyper-util", "redis", "socketioxide", "tokio", "tower"];
 
 struct File {
     /// From the repository's root.
@@ -63,7 +65,10 @@ fn crates_import_only_what_is_below_them() {
                 assert!(allowed.contains(imported), "{folder} imports {imported}");
             }
             let supervises = folder.starts_with("supervisor");
-            assert!(!supervises || !NO_SUPERVISOR_HAS.contains(&dependency.as_str()), "{folder} has {dependency}");
+            assert!(
+                !supervises || !NO_SUPERVISOR_HAS.contains(&dependency.as_str()),
+                "{folder} has {dependency}"
+            );
         }
     }
 }
@@ -126,10 +131,14 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
     for line in manifest.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_end_matches(']');
-            inside = section.ends_with("dependencies") && !section.ends_with("dev-dependencies") && !section.starts_with("workspace");
+            inside = section.ends_with("dependencies")
+                && !section.ends_with("dev-dependencies")
+                && !section.starts_with("workspace");
             found.extend(section.split_once("dependencies.").map(|(_, name)| name.to_owned()));
         } else if inside && !line.starts_with('#') {
-            found.extend(line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty()).map(str::to_owned));
+            found.extend(
+                line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty()).map(str::to_owned),
+            );
         }
     }
     found
@@ -158,7 +167,10 @@ fn files(extensions: &'static [&str]) -> impl Iterator<Item = File> {
             let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".ci";
             if entry.file_type().unwrap().is_dir() {
                 folders.extend((!hidden && name != "target" && name != "node_modules").then_some(path));
-            } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known)) {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+            {
                 found.push(path);
             }
         }

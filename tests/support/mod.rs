@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps for a guessed time: [`Herd::until`] and [`eventually`] wait for a condition with a deadline.
 #![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 pub mod peer;
 
@@ -209,7 +210,8 @@ impl Herd {
 
     pub fn worker(&self, index: u16) -> WorkerStatus {
         let status = self.status();
-        let found = status.workers.into_iter().find(|worker| worker.index.0 == index && worker.state == "ready");
+        let found =
+            status.workers.into_iter().find(|worker| worker.index.0 == index && worker.state == "ready");
         found.expect("a ready worker of this index")
     }
 

@@ -1,84 +1,20 @@
-//! The command line: `check`, `status`, which source of a setting wins, and where it listens if nobody says.
+//! What a running box says of itself: its status, which source of a setting won, and where it listens if nobody says.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;
 
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use oxherd_supervisor::control::Request;
 use oxherd_supervisor::control::client::ask;
 use serde_json::Value;
 use support::{Herd, HerdBuilder, PATIENCE, Scratch, binary, eventually};
 
-/// `EX_CONFIG`, as systemd is told not to try again.
-const BAD_CONFIGURATION: i32 = 78;
-
-fn oxherd(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
-    command.args(arguments).env_clear();
-    command
-}
-
-fn check(config: &str) -> Output {
-    let scratch = Scratch::new();
-    let path = scratch.path().join("config.toml");
-    fs::write(&path, config).unwrap();
-    oxherd(&["check", "--config"]).arg(path).output().unwrap()
-}
-
 fn ask_herd(herd: &Herd, arguments: &[&str]) -> String {
-    let output = oxherd(arguments).arg("--control").arg(&herd.control).output().unwrap();
+    let output = Command::new(binary()).args(arguments).arg("--control").arg(&herd.control).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-#[test]
-fn check_tells_what_a_good_file_means() {
-    let output = check("host = \"ox-1\"\nlisten = [\"127.0.0.1:4000\", \"[::1]:4000\"]\nworkers = 3\n");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
-    for said in ["ox-1", "127.0.0.1:4000", "[::1]:4000", "workers  3"] {
-        assert!(text.contains(said), "{said} is missing:\n{text}");
-    }
-}
-
-#[test]
-fn check_complains_about_everything_at_once_with_key_value_and_what_is_allowed() {
-    let output = check(
-        "workers = 0\naffinity = \"nearest\"\nboot_timeout = \"5 parsecs\"\nworkres = 4\nlisten = \"localhost\"\n\
-         [http]\nhalf_open_max = -1\nheader_timeout = 3\ncolour = \"red\"\n[log]\nformat = \"xml\"\n",
-    );
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(BAD_CONFIGURATION), 0), "{output:?}");
-    let text = String::from_utf8(output.stderr).unwrap();
-    for (line, said) in [
-        (1, &["workers", "0", "from 1 to "] as &[&str]),
-        (2, &["affinity", "nearest", "source-ip"]),
-        (3, &["boot_timeout", "5 parsecs", "100ms", "1h"]),
-        (4, &["workres", "unknown key"]),
-        (5, &["listen", "localhost", "PORT"]),
-        (7, &["http.half_open_max", "-1", "from 1 to "]),
-        (8, &["http.header_timeout", "3", "unit"]),
-        (9, &["http.colour", "unknown key"]),
-        (11, &["log.format", "xml", "json"]),
-    ] {
-        let place = format!("config.toml:{line}: ");
-        let complaint = text.lines().find(|complaint| complaint.contains(&place));
-        let complaint = complaint.unwrap_or_else(|| panic!("nothing about line {line}:\n{text}"));
-        assert!(said.iter().all(|part| complaint.contains(part)), "{said:?}: {complaint}");
-    }
-}
-
-#[test]
-fn a_bad_configuration_starts_nothing() {
-    let scratch = Scratch::new();
-    let control = scratch.path().join("control.sock");
-    let output = oxherd(&["--listen", "127.0.0.1:0", "--workers", "many"]).arg("--control").arg(&control).output().unwrap();
-    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("--workers") && text.contains("many") && text.contains("from 1 to "), "{text}");
-    assert!(!control.exists());
-    let output = oxherd(&["--config"]).arg(scratch.path().join("absent.toml")).arg("check").output().unwrap();
-    assert_eq!(output.status.code(), Some(BAD_CONFIGURATION), "a file that was asked for must be there");
 }
 
 #[test]
@@ -115,7 +51,10 @@ fn status_is_a_table_for_people_and_json_for_programs() {
     assert_eq!(workers.len(), 2);
     for (worker, known) in workers.iter().zip(&status.workers) {
         assert_eq!((&worker["index"], &worker["state"]), (&known.index.0.into(), &"ready".into()));
-        assert_eq!((worker["pid"].as_u64(), worker["generation"].as_u64()), (known.pid.map(u64::from), Some(1)));
+        assert_eq!(
+            (worker["pid"].as_u64(), worker["generation"].as_u64()),
+            (known.pid.map(u64::from), Some(1))
+        );
         for number in ["connections", "sessions", "requests", "bytes_in", "bytes_out", "uptime_ms"] {
             assert!(worker[number].is_u64(), "{number}: {worker}");
         }
@@ -131,17 +70,6 @@ fn status_is_a_table_for_people_and_json_for_programs() {
     }
 }
 
-#[test]
-fn a_command_without_a_box_says_so_and_fails() {
-    let scratch = Scratch::new();
-    for command in [&["status"] as &[&str], &["status", "--json"], &["stop"], &["restart", "0"]] {
-        let output = oxherd(command).arg("--control").arg(scratch.path().join("none.sock")).output().unwrap();
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{command:?}");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains("none.sock") && text.lines().count() == 1, "{command:?}: {text}");
-    }
-}
-
 /// In a network of its own, so that the default port is free whatever runs on this machine.
 #[test]
 fn without_any_configuration_only_the_loopback_address_listens() {
@@ -151,7 +79,8 @@ fn without_any_configuration_only_the_loopback_address_listens() {
     let mut command = Command::new("unshare");
     command.args(["--net", "--map-root-user", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
     command.arg(binary()).arg("--config").arg(&config).arg("--control").arg(&control);
-    let mut process = command.stderr(Stdio::null()).spawn().expect("unshare is missing: install Debian's util-linux");
+    let mut process =
+        command.stderr(Stdio::null()).spawn().expect("unshare is missing: install Debian's util-linux");
     eventually("the box answers", || {
         assert!(process.try_wait().unwrap().is_none(), "it does not start");
         ask(&control, &Request::Status, PATIENCE).ok()
