@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 
 use oxherd::axum::{Router, routing::get};
-use oxherd::socketioxide::extract::{AckSender, Data, Extension, TryData};
+use oxherd::socketioxide::extract::{AckSender, Data, TryData};
 use oxherd::{Adapter, Server, SocketRef, Worker};
 use serde::{Deserialize, Serialize};
 
@@ -36,18 +36,16 @@ async fn enter(socket: SocketRef, Data(guest): Data<Guest>) {
 }
 
 /// Tells everybody in the room, and the sender whether it worked.
-async fn say(
-    socket: SocketRef,
-    Extension(guest): Extension<Guest>,
-    TryData(text): TryData<String>,
-    ack: AckSender<Adapter>,
-) {
-    let sent = match &text {
-        Ok(text) => {
+///
+/// It looks for the guest itself: an `Extension` among the arguments would be looked for when the event is read, which
+/// may be before the body of an `enter` that came right before it has run.
+async fn say(socket: SocketRef, TryData(text): TryData<String>, ack: AckSender<Adapter>) {
+    let sent = match (socket.extensions.get::<Guest>(), &text) {
+        (Some(guest), Ok(text)) => {
             let said = Said { name: &guest.name, text };
             socket.within(guest.room.clone()).emit("said", &said).await.is_ok()
         }
-        Err(_) => false,
+        _ => false,
     };
     ack.send(&sent).ok();
 }

@@ -1,4 +1,4 @@
-//! The command line without a box: secrets, usage, where commands look for one.
+//! The command line as its users meet it: what it prints, and how it exits. No box runs here.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
 mod support;

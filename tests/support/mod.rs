@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod namespace;
+pub mod peer;
 pub mod process;
 
 use std::fs::{self, File};
@@ -347,14 +348,19 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
 
 /// Runs a script of `tests/node` with arguments; its standard output, which is one JSON value.
 pub fn node(script: &str, arguments: &[&str]) -> serde_json::Value {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
-    let installed = directory.join("node_modules/.package-lock.json").exists();
-    assert!(installed, "npm packages are missing: run `npm ci --prefix tests/node`");
-    let output = Command::new("node").arg(script).args(arguments).current_dir(directory).output();
+    let output = Command::new("node").arg(script).args(arguments).current_dir(node_directory()).output();
     let output = output.expect("node is missing: install Debian's nodejs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} {arguments:?} failed: {}\n{errors}", output.status);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{script} printed no JSON: {error}\n{}\n{errors}", String::from_utf8_lossy(&output.stdout))
     })
+}
+
+/// Where the scripts are, with their packages.
+fn node_directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
+    let installed = directory.join("node_modules/.package-lock.json").exists();
+    assert!(installed, "npm packages are missing: run `npm ci --prefix tests/node`");
+    directory
 }
