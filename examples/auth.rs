@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         let connected = async |socket: SocketRef| socket.on("whoami", whoami);
 
         let (layer, io) = worker.socket_io(|builder| builder);
-        io.ns("/", connected.with(admit));
+        io.ns("/", connected.with(admit)).await?;
         Ok(Router::new().layer(layer))
     })
 }

@@ -56,7 +56,8 @@ fn main() -> ExitCode {
         io.ns("/", async |socket: SocketRef| {
             socket.on("enter", enter);
             socket.on("say", say);
-        });
+        })
+        .await?;
         let worker = worker.identity().index;
         Ok(Router::new().route("/", get(async move || format!("worker {worker}\n"))).layer(layer))
     })

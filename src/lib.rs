@@ -19,7 +19,8 @@
 //!                 socket.on("echo", async |socket: SocketRef, Data(text): Data<String>| {
 //!                     socket.emit("echo", &text).ok();
 //!                 });
-//!             });
+//!             })
+//!             .await?;
 //!             Ok(oxherd::axum::Router::new().layer(layer))
 //!         })
 //! }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use oxherd_supervisor::control::client::{ClientError, ask};
 use oxherd_supervisor::control::{Answer, Request};
 
-use super::{Question, print, table};
+use super::{Child, Question, print, table};
 
 /// For a box that only has to look: it answers within milliseconds, also while a worker hangs.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +19,10 @@ pub(crate) fn put(question: &Question, control: &Path) -> Result<(), ClientError
     let (request, patience, json) = match question {
         Question::Status { json } => (Request::Status, LOOK_PATIENCE, *json),
         Question::Stop => (Request::Stop, WORK_PATIENCE, false),
-        Question::Restart { index } => (Request::Restart { index: *index }, WORK_PATIENCE, false),
+        Question::Restart { child: Child::Worker(index) } => {
+            (Request::Restart { index: *index }, WORK_PATIENCE, false)
+        }
+        Question::Restart { child: Child::Bus } => (Request::RestartBus, WORK_PATIENCE, false),
     };
     match ask(control, &request, patience)? {
         Answer::Status(status) if json => {

@@ -7,6 +7,7 @@ mod table;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -45,11 +46,31 @@ pub(crate) enum Question {
     },
     /// Drain and stop the box, and wait for its end
     Stop,
-    /// Replace one worker, and wait until the new one is READY
+    /// Replace one worker or the bus, and wait until the new one serves
     Restart {
-        /// The worker's index, as `status` shows it
-        index: u16,
+        /// A worker's index, as `status` shows it, or "bus"
+        #[arg(value_name = "WORKER|bus")]
+        child: Child,
     },
+}
+
+/// What can be replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Child {
+    /// The worker of this index.
+    Worker(u16),
+    Bus,
+}
+
+impl FromStr for Child {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "bus" => Ok(Child::Bus),
+            index => index.parse().map(Child::Worker).map_err(|_| "expected a worker's index, or bus"),
+        }
+    }
 }
 
 // Values stay text here: one place checks those of all sources, and complains about all at once.

@@ -27,6 +27,13 @@ pub(crate) fn render(status: &Status) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{} · {} slots · {}", listener.address, listener.slots, listener.steering);
     }
+    let bus = &status.bus;
+    let pid = bus.pid.map_or_else(String::new, |pid| format!(" · pid {pid}"));
+    let (clients, published) = (bus.clients, bus.published);
+    let _ = writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state);
+    if let Some(death) = &bus.last_death {
+        let _ = writeln!(text, "bus: ended {} ago: {}", span(death.ago_ms), death.cause);
+    }
     let mut rows = vec![TITLES.map(str::to_owned)];
     rows.extend(status.workers.iter().map(row));
     text.push('\n');

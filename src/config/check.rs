@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
-use oxherd_supervisor::plan::{Listen, Timing};
+use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
 use super::checked::Config;
@@ -12,7 +13,7 @@ use super::complaint::Complaints;
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{auto_or, duration, line, number, path, redis_url};
+use super::value::{addresses, auto_or, duration, line, number, path, redis_url};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -22,6 +23,9 @@ pub(crate) const SLOTS_MAX: u16 = 1024;
 
 /// `HOST_NAME_MAX` of `sysconf(3)`.
 const HOST_BYTES_MAX: usize = 64;
+
+/// Bytes of the bus' password at most.
+const PASSWORD_BYTES_MAX: usize = 512;
 
 /// Bytes of a log filter at most.
 const FILTER_BYTES_MAX: usize = 1024;
@@ -50,6 +54,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
             give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
         },
+        bus: read.bus(default.bus),
         orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
         http: HttpSettings {
             connections_max: read.key(
@@ -91,6 +96,24 @@ impl Reader<'_> {
                 default
             }
         }
+    }
+
+    /// Beyond this machine a bus without a password would let everybody publish to every user.
+    fn bus(&mut self, default: BusPlan) -> BusPlan {
+        let password = |value: &Value| line(PASSWORD_BYTES_MAX)(value).map(|text| Some(Secret::new(text)));
+        let bus = BusPlan {
+            listen: self.key(Key::BusListen, default.listen, addresses),
+            password: self.key(Key::BusPassword, default.password, password),
+        };
+        let open = bus.password.is_none() && bus.listen.iter().any(|address| !address.ip().is_loopback());
+        if open && let Some(typed) = self.low.get(Key::BusListen) {
+            self.complaints.value(
+                Key::BusListen,
+                typed,
+                "beyond the loopback address bus.password is needed",
+            );
+        }
+        bus
     }
 
     /// A box that ignored its Redis would look like a part of a cluster and be none.

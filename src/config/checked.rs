@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
-use oxherd_supervisor::plan::{Listen, Timing};
+use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,7 @@ pub(crate) struct Config {
     /// The official client's bundle; none by default.
     pub(crate) client_bundle: Option<PathBuf>,
     pub(crate) timing: Timing,
+    pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
     pub(crate) log: LogSettings,
@@ -48,6 +49,7 @@ impl Default for Config {
                 stop: Duration::from_secs(30),
                 give_up: Duration::from_secs(60),
             },
+            bus: BusPlan::default(),
             orphan_grace: Duration::from_secs(5),
             http: HttpSettings {
                 connections_max: 65_536,

@@ -23,13 +23,15 @@ pub(crate) enum Key {
     LogFormat,
     LogFilter,
     RedisUrl,
+    BusListen,
+    BusPassword,
 }
 
 /// What the name of every environment variable of oxherd begins with.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 19] = [
+    pub(crate) const ALL: [Key; 21] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -49,6 +51,8 @@ impl Key {
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
+        Key::BusListen,
+        Key::BusPassword,
     ];
 
     /// Its name in the file; a dot stands between a table and the key in it.
@@ -73,6 +77,8 @@ impl Key {
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
+            Key::BusListen => "bus.listen",
+            Key::BusPassword => "bus.password",
         }
     }
 
@@ -88,7 +94,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        self == Key::RedisUrl
+        matches!(self, Key::RedisUrl | Key::BusPassword)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

@@ -1,6 +1,7 @@
 //! Values: from what was typed to what it means, or to the words that say what it may be. Pure.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +64,26 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     }
 }
 
+/// `IP:PORT`, or a list of them.
+pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
+    let address = |value: &Value| match value {
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    let all = match value {
+        Value::List(items) if items.len() <= ADDRESSES_MAX => {
+            items.iter().map(|item| address(&item.value)).collect()
+        }
+        value => address(value).map(|address| vec![address]),
+    };
+    all.ok_or_else(|| {
+        format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most")
+    })
+}
+
+/// Addresses in one list at most.
+const ADDRESSES_MAX: usize = 8;
+
 /// Permission bits: `0o660` or `"0660"`.
 pub(crate) fn mode(value: &Value) -> Result<u32, String> {
     let bits = match value {
@@ -119,6 +140,7 @@ pub(crate) fn written(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::typed::{Origin, Typed};
     use super::*;
 
     fn text(text: &str) -> Value {
@@ -155,6 +177,21 @@ mod tests {
             assert!(why.ends_with("from \"100ms\" to \"1m\""), "{bad}: {why}");
         }
         assert!(short(&Value::Integer(10)).is_err());
+    }
+
+    #[test]
+    fn an_address_has_a_port_and_may_be_one_of_several() {
+        let list = |texts: &[&str]| {
+            let typed = |one: &&str| Typed { value: text(one), origin: Origin::Default };
+            Value::List(texts.iter().map(typed).collect())
+        };
+        assert_eq!(addresses(&text("[::1]:6379")).unwrap().len(), 1);
+        assert_eq!(addresses(&list(&["127.0.0.1:0", "10.0.0.1:6379"])).unwrap().len(), 2);
+        assert_eq!(addresses(&list(&[])).unwrap(), []);
+        for bad in [text("localhost:6379"), text("127.0.0.1"), list(&["127.0.0.1:0", "x"]), list(&["h:1"; 9])]
+        {
+            assert!(addresses(&bad).unwrap_err().starts_with("expected IP:PORT"), "{bad}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn count<'a>(rows: impl Iterator<Item = &'a Row>) -> Workers {
     let mut workers = Workers::default();
     for row in rows {
         match row.state() {
-            State::Free => {}
+            State::Free | State::Bus => {}
             State::Starting => workers.starting += 1,
             State::Ready => workers.ready += 1,
             State::Draining => workers.draining += 1,

@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         io.ns("/", |socket: SocketRef| async move {
             socket.on("spin", async || spin());
             socket.on("panic", async || misbehave());
-        });
+        })
+        .await?;
         let router = axum::Router::new()
             .route("/who", get(who))
             .route("/slow", get(slow))

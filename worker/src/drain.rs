@@ -8,10 +8,10 @@ use std::time::Duration;
 use socketioxide::{SocketIo, TransportType};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::Adapter;
 use crate::connection::{Connections, Phase};
 use crate::http::{App, Probe};
 use crate::orders::{Order, Orders};
-use crate::worker::Adapter;
 
 /// How often polling sessions are looked for: a client may open one until its connection ends.
 const ROUND: Duration = Duration::from_millis(50);

@@ -129,7 +129,7 @@ fn understand(message: ToChild, descriptors: Vec<OwnedFd>) -> Option<Order> {
         }
         ToChild::Release(slots) => Some(Order::Release(slots)),
         ToChild::Drain { within } => Some(Order::Leave(within)),
-        ToChild::Accept(_) | ToChild::Settings(_) => {
+        ToChild::Accept(_) | ToChild::Settings(_) | ToChild::Bus(_) => {
             tracing::error!(descriptors = descriptors.len(), "the supervisor said something out of place");
             None
         }

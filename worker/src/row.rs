@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use oxherd_contract::ids::{RowIndex, WorkerId};
 use oxherd_adapter::Cluster;
+use oxherd_contract::ids::{RowIndex, WorkerId};
 use oxherd_contract::scoreboard::{Row, Scoreboard, State};
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -12,8 +12,8 @@ use oxherd_contract::settings::WorkerSettings;
 
 use crate::accept::{Door, Slots};
 use crate::birth::{self, Birth, BirthError};
-use crate::cluster;
 use crate::boot::boot;
+use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};

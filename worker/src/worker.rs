@@ -30,7 +30,12 @@ struct Shared {
 }
 
 impl Worker {
-    pub(crate) fn new(settings: WorkerSettings, scoreboard: &'static Scoreboard, row: &'static Row, cluster: Cluster) -> Self {
+    pub(crate) fn new(
+        settings: WorkerSettings,
+        scoreboard: &'static Scoreboard,
+        row: &'static Row,
+        cluster: Cluster,
+    ) -> Self {
         Worker { shared: Arc::new(Shared { settings, scoreboard, row, servers: Mutex::default(), cluster }) }
     }
 

@@ -175,8 +175,8 @@ impl<Out, In> AsRawFd for Link<Out, In> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use super::*;
+    use std::fs::File;
 
     fn both_ends() -> (SupervisorLink, ChildLink) {
         let (ours, theirs) = pair().unwrap();

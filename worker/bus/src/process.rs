@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,11 +17,11 @@ use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError, State};
 use oxherd_contract::settings::{BusSettings as Told, LogSettings};
 use thiserror::Error;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use crate::stream::watch as watch_socket;
 use crate::{BadClientName, Bus, BusError, BusOptions, BusSettings, ClientName, Counters, Hold, Listeners};
 use crate::{Password, SettingsError};
 
@@ -69,7 +69,10 @@ enum ProcessError {
 /// Lives the whole life of the bus process: it serves until its supervisor is gone or kills it. A bus that cannot
 /// start exits with status 1 and has said why to the supervisor, or to stderr when there is none.
 pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
-    let link = match child::ignore_signals().map_err(ProcessError::Signals).and_then(|()| Ok(ChildLink::inherited()?)) {
+    let link = match child::ignore_signals()
+        .map_err(ProcessError::Signals)
+        .and_then(|()| Ok(ChildLink::inherited()?))
+    {
         Ok(link) => link,
         Err(error) => {
             eprintln!("oxherd bus: {}", chain(&error)); // there is no log and no supervisor
@@ -79,7 +82,8 @@ pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
     match live(&link, start_logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _: Result<(), LinkError> = link.send(&ToSupervisor::BootFailed { reason: chain(&error) }, &[]);
+            let _: Result<(), LinkError> =
+                link.send(&ToSupervisor::BootFailed { reason: chain(&error) }, &[]);
             ExitCode::FAILURE
         }
     }
@@ -93,7 +97,8 @@ fn live(link: &ChildLink, start_logging: impl FnOnce(&LogSettings)) -> Result<()
     }
     start_logging(&told.log);
     let _span = tracing::error_span!("bus", role = "bus").entered();
-    child::start_guard(link, told.orphan_grace).map_err(|cause| ProcessError::Start { what: "the guard", cause })?;
+    child::start_guard(link, told.orphan_grace)
+        .map_err(|cause| ProcessError::Start { what: "the guard", cause })?;
 
     let mut descriptors = descriptors.into_iter();
     let (Some(scoreboard), Some(unix)) = (descriptors.next(), descriptors.next()) else {
@@ -138,7 +143,11 @@ fn ready_workers(scoreboard: &Scoreboard) -> Result<BTreeSet<ClientName>, BadCli
 }
 
 /// Stops waiting for a worker that dies meanwhile. Never ends.
-async fn keep_expected(scoreboard: &Scoreboard, expected: &watch::Sender<BTreeSet<ClientName>>, takes_over: bool) {
+async fn keep_expected(
+    scoreboard: &Scoreboard,
+    expected: &watch::Sender<BTreeSet<ClientName>>,
+    takes_over: bool,
+) {
     let mut looks = HOLD_AT_MOST.as_millis().div_ceil(HOLD_LOOK.as_millis());
     let mut period = interval(HOLD_LOOK);
     while takes_over && looks > 0 {
@@ -169,11 +178,13 @@ async fn beat(row: &Row, counters: &Counters) {
 
 /// Ends when the supervisor is gone: a bus is of no use without its workers.
 async fn hang_up(link: &ChildLink) {
-    let Ok(link) = AsyncFd::with_interest(link, Interest::READABLE) else { return };
+    let watched =
+        link.as_fd().try_clone_to_owned().and_then(|copy| watch_socket(copy.into(), Interest::READABLE));
+    let Ok(watched) = watched else { return };
     loop {
-        match link.get_ref().receive() {
+        match link.receive() {
             Ok(Some(_)) => tracing::error!("the supervisor said something out of place"),
-            Ok(None) => match link.readable().await {
+            Ok(None) => match watched.readable().await {
                 Ok(mut readable) => readable.clear_ready(),
                 Err(_) => return,
             },
@@ -184,6 +195,11 @@ async fn hang_up(link: &ChildLink) {
 
 /// An error with all its causes on one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -79,7 +79,7 @@ impl Stream {
 }
 
 #[expect(unsafe_code, reason = "the runtime has no safe way to watch a socket for one direction only")]
-fn watch(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
+pub(crate) fn watch(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: the descriptor must stay open and the same while it is watched. A Socket owns its descriptor, answers with
     // the same one always, and is owned by the AsyncFd; nothing here takes it out or closes it.
     unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)

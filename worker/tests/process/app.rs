@@ -50,7 +50,8 @@ async fn application(worker: Worker) -> Result<Router, BoxError> {
             }
             async {}
         });
-    });
+    })
+    .await?;
     let row = worker.row();
     Ok(Router::new()
         .route("/", get(async || "hello"))

@@ -4,13 +4,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
+use oxherd_bus::{Bus, BusSettings, Listeners, bind_unix};
 use oxherd_contract::ids::{BoxId, Generation, ListenerId, RowIndex, SlotId, WorkerId, WorkerIndex};
 use oxherd_contract::link::{self, SupervisorLink};
 use oxherd_contract::listen::Address;
@@ -19,6 +21,7 @@ use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::settings::{
     HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings, WorkerSettings,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what must happen; ten times what it takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -112,6 +115,7 @@ impl Start {
                 generation: Generation(1),
             },
             row: ROW,
+            bus: bus(),
             shared: self.shared,
         };
         link.send(&ToChild::Settings(Box::new(settings)), &[board.as_fd()]).unwrap();
@@ -227,4 +231,19 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The bus of all workers of this test process; it lives as long.
+fn bus() -> PathBuf {
+    static BUS: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::temp_dir().join(format!("oxherd-worker-test-{}.bus", std::process::id()));
+        let listeners = Listeners { unix: vec![bind_unix(&path).unwrap()], tcp: Vec::new() };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let bus = Bus::new(BusSettings::default());
+            runtime.block_on(bus.serve(listeners, CancellationToken::new())).unwrap();
+        });
+        path
+    });
+    BUS.clone()
 }
