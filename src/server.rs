@@ -25,7 +25,6 @@ use crate::logging;
 ///        ├─ no command ───────────────▶ supervisor: starts workers, until it is told to stop
 ///        └─ status, stop, … ──────────▶ asks the supervisor, prints its answer
 /// ```
-#[derive(Debug)]
 pub struct Server {
     /// The program's name first.
     arguments: Vec<OsString>,
@@ -93,10 +92,10 @@ impl Server {
             Some(Command::Check) => {
                 check::check(flags, &self.environment).map_err(ServerError::Configuration)
             }
-            Some(command) => {
+            Some(Command::Ask(question)) => {
                 let control =
                     config::control_path(flags, &self.environment).map_err(ServerError::Configuration)?;
-                client::command(command, &control).map_err(ServerError::Client)
+                client::put(question, &control).map_err(ServerError::Client)
             }
         }
     }
@@ -105,7 +104,8 @@ impl Server {
         let loaded = config::load(flags, &self.environment).map_err(ServerError::Configuration)?;
         logging::start(loaded.plan.log());
         let _process = logging::supervisor().entered();
-        tracing::info!(file = ?loaded.file, workers = loaded.plan.workers, slots = loaded.plan.slots, "configured");
+        let file = loaded.file.as_ref().map(|path| tracing::field::display(path.display()));
+        tracing::info!(file, workers = loaded.plan.workers, slots = loaded.plan.slots, "configured");
         oxherd_supervisor::run(loaded.plan).map_err(ServerError::Supervisor)
     }
 
@@ -146,4 +146,42 @@ fn with_causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_status_that_the_table_promises() {
+        let in_use = ListenError::InUse {
+            address: oxherd_contract::listen::Address::Tcp(([127, 0, 0, 1], 1).into()),
+            holder: "somebody".to_owned(),
+        };
+        for (error, exit) in [
+            (ServerError::InsideRuntime, Exit::Failed),
+            (ServerError::Configuration(Complaints::default()), Exit::BadConfiguration),
+            (ServerError::Supervisor(SupervisorError::GaveUp("of five".to_owned())), Exit::GaveUp),
+            (ServerError::Supervisor(SupervisorError::Listen(in_use)), Exit::AddressInUse),
+            (
+                ServerError::Supervisor(SupervisorError::Control(ControlError::InUse { path: "c".into() })),
+                Exit::AddressInUse,
+            ),
+        ] {
+            assert_eq!(error.exit(), exit, "{error}");
+        }
+    }
+
+    #[test]
+    fn inside_a_runtime_nothing_is_started() {
+        let server =
+            Server { arguments: vec!["herd".into(), "--help".into()], environment: Environment::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let code = runtime.block_on(async { server.run(crate::stock::application) });
+        assert_eq!(
+            format!("{code:?}"),
+            format!("{:?}", ExitCode::from(Exit::Failed)),
+            "help would have been 0"
+        );
+    }
 }

@@ -27,36 +27,6 @@ fn file(scratch: &Scratch, text: &str) -> String {
 }
 
 #[test]
-fn check_sums_up_a_good_configuration() {
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config.toml");
-    let (status, out, err) = oxherd(&["check", "--config", shipped, "--workers", "3", "--slots=7"], &[]);
-    assert_eq!((status, err.as_str()), (0, ""));
-    for part in ["is good", shipped, "127.0.0.1:3000", "slots    7", "workers  3"] {
-        assert!(out.contains(part), "{part} is not in {out}");
-    }
-}
-
-#[test]
-fn a_bad_configuration_is_told_whole_with_status_78_and_starts_nothing() {
-    let scratch = Scratch::new();
-    let path = file(&scratch, "workers = 1000\nhang_timeout = \"1ms\"\n[http]\nbad_key = 1\n");
-    for command in [vec!["check"], vec![]] {
-        let arguments = [command, vec!["--config", &path, "--listen", "nowhere"]].concat();
-        let (status, out, err) = oxherd(&arguments, &[("OXHERD_SLOTS", "0")]);
-        assert_eq!((status, out.as_str()), (78, ""));
-        for part in [
-            ":1: workers = 1000: expected a number from 1 to 256, or \"auto\"",
-            ":2: hang_timeout = \"1ms\": expected a duration with its unit (ms, s, m, h), from \"500ms\" to \"1h\"",
-            ":4: http.bad_key: unknown key; known here: connections_max,",
-            "OXHERD_SLOTS: slots = \"0\": expected a number from 1 to 1024, or \"auto\"",
-            "--listen: listen[0] = \"nowhere\": expected IP:PORT",
-        ] {
-            assert_eq!(err.matches(part).count(), 1, "{part} is not once in {err}");
-        }
-    }
-}
-
-#[test]
 fn a_redis_is_refused_and_its_password_shown_nowhere() {
     let scratch = Scratch::new();
     let path = file(&scratch, "[redis]\nurl = \"redis://:hunter2@127.0.0.1\"\n");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use oxherd_supervisor::control::client::{ClientError, ask};
 use oxherd_supervisor::control::{Answer, Request};
 
-use super::{Command, print, table};
+use super::{Question, print, table};
 
 /// For a box that only has to look: it answers within milliseconds, also while a worker hangs.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
@@ -14,13 +14,12 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// For a box that has to do something: its own time-outs end that, each an hour at most.
 const WORK_PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
-/// Asks the box at `control` and prints what it says; `None` for a command that is not for a box.
-pub(crate) fn command(command: &Command, control: &Path) -> Result<(), ClientError> {
-    let (request, patience, json) = match command {
-        Command::Check => return Ok(()),
-        Command::Status { json } => (Request::Status, LOOK_PATIENCE, *json),
-        Command::Stop => (Request::Stop, WORK_PATIENCE, false),
-        Command::Restart { index } => (Request::Restart { index: *index }, WORK_PATIENCE, false),
+/// Asks the box at `control` and prints what it says.
+pub(crate) fn put(question: &Question, control: &Path) -> Result<(), ClientError> {
+    let (request, patience, json) = match question {
+        Question::Status { json } => (Request::Status, LOOK_PATIENCE, *json),
+        Question::Stop => (Request::Stop, WORK_PATIENCE, false),
+        Question::Restart { index } => (Request::Restart { index: *index }, WORK_PATIENCE, false),
     };
     match ask(control, &request, patience)? {
         Answer::Status(status) if json => {

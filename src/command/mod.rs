@@ -16,7 +16,7 @@ use crate::config::{Flags, Key, Value};
 ///
 /// Flags go over the environment (OXHERD_…), which goes over the file, which goes over the defaults. config.toml of the
 /// distribution has all keys.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "oxherd", version, after_help = crate::exit::HELP)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
@@ -25,11 +25,18 @@ pub(crate) struct CommandLine {
     pub(crate) command: Option<Command>,
 }
 
-/// What a running box, or a configuration, can be asked.
+/// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check the configuration and start nothing
     Check,
+    #[command(flatten)]
+    Ask(Question),
+}
+
+/// What a running box can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
     /// Show the box and its workers
     Status {
         /// As one JSON object, whose fields stay as they are
@@ -46,7 +53,7 @@ pub(crate) enum Command {
 }
 
 // Values stay text here: one place checks those of all sources, and complains about all at once.
-#[derive(Debug, Args)]
+#[derive(Args)]
 struct FlagArguments {
     /// Read this file [default: $OXHERD_CONFIG, else /etc/oxherd/config.toml if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -143,7 +150,7 @@ mod tests {
     fn a_flag_may_stand_before_or_after_the_command() {
         for arguments in [["--control", "c.sock", "status"], ["status", "--control", "c.sock"]] {
             let line = read(&arguments).unwrap();
-            assert!(matches!(line.command, Some(Command::Status { json: false })));
+            assert!(matches!(line.command, Some(Command::Ask(Question::Status { json: false }))));
             let flags = line.flags();
             assert_eq!(flags.keys, [(Key::Control, Value::Text("c.sock".to_owned()), "--control")]);
         }
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn help_speaks_of_the_program_that_was_called() {
-        let help = read(&["--help"]).unwrap_err().to_string();
+        let help = read(&["--help"]).err().unwrap().to_string();
         assert!(help.contains("Usage: herd ") && help.contains("78"), "{help}");
         assert!(read(&["restart", "one"]).is_err() && read(&["reload"]).is_err());
     }

@@ -76,18 +76,25 @@ fn aligned(rows: &[[String; TITLES.len()]]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Slots as ranges: `0-3,8`.
+/// The longest list of slots that a cell shows.
+const RANGES_MAX: usize = 8;
+
+/// Slots as ranges: `0-3,8`; their number when there are too many ranges for a cell.
 fn slots(slots: &[SlotId]) -> String {
     let mut numbers: Vec<u16> = slots.iter().map(|slot| slot.0).collect();
     numbers.sort_unstable();
-    let ranges = numbers.chunk_by(|a, b| u32::from(*a) + 1 == u32::from(*b));
+    let ranges: Vec<_> = numbers.chunk_by(|a, b| u32::from(*a) + 1 == u32::from(*b)).collect();
+    if ranges.is_empty() || ranges.len() > RANGES_MAX {
+        return format!("{} slots", numbers.len());
+    }
     let written: Vec<_> = ranges
+        .into_iter()
         .map(|range| match range {
             [first, .., last] => format!("{first}-{last}"),
             alone => alone.iter().map(u16::to_string).collect(),
         })
         .collect();
-    if written.is_empty() { "-".to_owned() } else { written.join(",") }
+    written.join(",")
 }
 
 /// A time span in its two largest units.
@@ -117,7 +124,8 @@ mod tests {
     #[test]
     fn slots_are_shown_as_ranges() {
         for (numbers, text) in [
-            (vec![], "-"),
+            (vec![], "0 slots"),
+            ((0..20).step_by(2).collect(), "10 slots"),
             (vec![3], "3"),
             (vec![2, 0, 1, 7], "0-2,7"),
             (vec![65_535, 65_534, 4, 2], "2,4,65534-65535"),

@@ -59,7 +59,7 @@ impl Complaints {
             complaint
                 .key
                 .strip_prefix(key.name())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
         })
     }
 

@@ -11,8 +11,8 @@ use super::typed::{Low, Origin, Typed, Value};
 /// The variable that names the file, and so is no key in it.
 pub(crate) const CONFIG_VARIABLE: &str = "OXHERD_CONFIG";
 
-/// A copy of the process's environment. An empty variable counts as absent, as it does for systemd and shells.
-#[derive(Clone, Debug, Default)]
+/// A copy of the process's environment, which cannot be printed. An empty variable counts as absent, as it does for systemd and shells.
+#[derive(Clone, Default)]
 pub(crate) struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {

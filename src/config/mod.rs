@@ -48,8 +48,8 @@ const USUAL_FILE: &str = "/etc/oxherd/config.toml";
 /// Bytes of a configuration file at most.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What the command line says about the configuration.
-#[derive(Clone, Debug, Default)]
+/// What the command line says about the configuration. May hold a secret, so it cannot be printed.
+#[derive(Clone, Default)]
 pub(crate) struct Flags {
     /// `--config`
     pub(crate) file: Option<PathBuf>,

@@ -85,8 +85,8 @@ impl Value {
     }
 }
 
-/// All that was typed; of each key what the highest layer said.
-#[derive(Clone, Debug, Default)]
+/// All that was typed; of each key what the highest layer said. May hold a secret, so it cannot be printed.
+#[derive(Clone, Default)]
 pub(crate) struct Low(BTreeMap<Key, Typed>);
 
 impl Low {

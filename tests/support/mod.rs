@@ -4,14 +4,17 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
+pub mod http;
+pub mod namespace;
 pub mod peer;
+pub mod process;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a campaign lasts: as long as the test says, or as long as `SOAK_SECONDS` says (tests/soak.sh).
+pub fn soak_seconds(usual: u64) -> Duration {
+    let wanted = std::env::var("SOAK_SECONDS").map(|text| text.parse().expect("SOAK_SECONDS is a number"));
+    Duration::from_secs(wanted.unwrap_or(usual))
+}
 
 /// The binary under test.
 pub fn binary() -> PathBuf {
@@ -72,19 +81,30 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Sets a flag at the end of its scope, also by a panic: threads that wait for the flag must not outwait the test.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// How to start a box.
+#[derive(Clone)]
 pub struct HerdBuilder {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     config: String,
-    namespace: Option<String>,
+    shell: Option<String>,
 }
 
 /// A running box.
 pub struct Herd {
     pub scratch: Scratch,
     pub control: PathBuf,
+    builder: HerdBuilder,
     process: Child,
 }
 
@@ -96,8 +116,13 @@ impl HerdBuilder {
             arguments: Vec::new(),
             environment: Vec::new(),
             config: String::new(),
-            namespace: None,
+            shell: None,
         }
+    }
+
+    /// The application that misbehaves when it is told to (tests/programs/faulty.rs).
+    pub fn faulty() -> HerdBuilder {
+        HerdBuilder::new().program(example("faulty"))
     }
 
     /// Another program that embeds oxherd.
@@ -125,34 +150,39 @@ impl HerdBuilder {
         self
     }
 
-    /// Runs the box in this network namespace.
-    pub fn namespace(mut self, name: &str) -> Self {
-        self.namespace = Some(name.into());
+    /// Lets this line of bash start it, which finds the command in `"$@"`.
+    pub fn shell(mut self, line: &str) -> Self {
+        self.shell = Some(line.into());
         self
     }
 
     /// Starts it and returns at once.
     pub fn spawn(self) -> Herd {
         let scratch = Scratch::new();
-        let (config, control) = (scratch.path().join("config.toml"), scratch.path().join("control.sock"));
-        fs::write(&config, &self.config).unwrap();
-        let mut command = match &self.namespace {
+        fs::write(scratch.path().join("config.toml"), &self.config).unwrap();
+        let process = self.process(&scratch, "127.0.0.1:0");
+        Herd { control: control_in(&scratch), scratch, builder: self, process }
+    }
+
+    /// Its log goes on where an earlier one in the same directory ended.
+    fn process(&self, scratch: &Scratch, listen: &str) -> Child {
+        let mut command = match &self.shell {
             None => Command::new(&self.program),
-            Some(name) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name]).arg(&self.program);
-                command
+            Some(line) => {
+                let mut bash = Command::new("bash");
+                bash.args(["-c", line, "bash"]).arg(&self.program);
+                bash
             }
         };
-        command.arg("--config").arg(&config).arg("--control").arg(&control);
+        command.arg("--config").arg(scratch.path().join("config.toml"));
+        command.arg("--control").arg(control_in(scratch));
         if !self.arguments.iter().any(|argument| argument == "--listen") && !self.config.contains("listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
+            command.args(["--listen", listen]);
         }
-        let log = File::create(scratch.path().join("log")).unwrap();
+        let log = File::options().create(true).append(true).open(scratch.path().join("log")).unwrap();
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let process = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        Herd { scratch, control, process }
+        command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
     }
 
     /// Starts it and waits until this many workers are READY.
@@ -163,7 +193,24 @@ impl HerdBuilder {
     }
 }
 
+fn control_in(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("control.sock")
+}
+
 impl Herd {
+    /// Starts it once more after its end, at this address, with the same control socket.
+    pub fn again(&mut self, address: SocketAddr) {
+        assert!(self.try_wait().is_some(), "it runs still");
+        self.process = self.builder.process(&self.scratch, &address.to_string());
+    }
+
+    /// Runs a command of the same program, such as `stop`.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(&self.builder.program);
+        command.args(arguments).arg("--control").arg(&self.control).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -213,6 +260,21 @@ impl Herd {
         let found =
             status.workers.into_iter().find(|worker| worker.index.0 == index && worker.state == "ready");
         found.expect("a ready worker of this index")
+    }
+
+    /// The processes of all workers, by index.
+    pub fn pids(&self) -> Vec<u32> {
+        self.status().workers.iter().filter_map(|worker| worker.pid).collect()
+    }
+
+    /// Sends a request that takes its time, and waits until a worker has it.
+    pub fn begin(&self, source: IpAddr, path: &str) -> TcpStream {
+        let requests = |status: &Status| status.workers.iter().map(|worker| worker.requests).sum::<u64>();
+        let before = requests(&self.status());
+        let stream = http::connect_from(source, self.address()).unwrap();
+        http::send(&stream, "GET", path, "", http::After::Close).unwrap();
+        self.until("the request has arrived", |status| requests(status) > before);
+        stream
     }
 
     /// All that it and its workers logged.

@@ -49,23 +49,39 @@ pub(crate) async fn drain(leaving: &Leaving<'_>, orders: &mut Orders, within: Du
     }
 }
 
-/// Closes sessions until no connection is open, and gives their handlers time.
+/// Waits until no connection is open, helps the slow ones along, then gives the handlers time.
 async fn let_go(leaving: &Leaving<'_>) {
-    let stragglers_until = Instant::now() + STRAGGLER_GRACE;
-    let close = async {
-        loop {
-            close_polling_sessions(leaving).await;
-            if Instant::now() >= stragglers_until {
-                leaving.connections.end_if(|phase| matches!(phase, Phase::HalfOpen | Phase::Polling));
-            }
-            sleep(ROUND).await;
-        }
-    };
     tokio::select! {
         () = leaving.connections.all_closed() => {}
-        () = close => {}
+        () = close_polling_sessions(leaving) => {}
+        () = end_stragglers(leaving.connections) => {}
     }
     let _ = timeout(HANDLERS_GRACE, everything_ended(leaving.connections)).await;
+}
+
+/// Closes them for as long as it is polled. A session without a namespace is not found; its poll is a straggler.
+async fn close_polling_sessions(leaving: &Leaving<'_>) {
+    loop {
+        for io in &leaving.servers {
+            let path = format!("{}/", io.config().engine_config.req_path.trim_end_matches('/'));
+            let sockets = io.nsps().into_iter().flat_map(|namespace| namespace.sockets());
+            let polling = sockets.filter(|socket| socket.transport_type() == TransportType::Polling);
+            // A session may have a socket in several namespaces.
+            for session in polling.map(|socket| socket.id).collect::<HashSet<_>>() {
+                Probe(leaving.app).close(&path, &session.to_string()).await;
+            }
+        }
+        sleep(ROUND).await;
+    }
+}
+
+/// Ends, after their grace and for as long as it is polled, the connections that wait for nothing that will come.
+async fn end_stragglers(connections: &Connections) {
+    sleep(STRAGGLER_GRACE).await;
+    loop {
+        connections.end_if(|phase| matches!(phase, Phase::HalfOpen | Phase::Polling));
+        sleep(ROUND).await;
+    }
 }
 
 /// A session ends in a task of its own after its connection, and lives as long as a handler holds its socket.
@@ -73,20 +89,6 @@ async fn everything_ended(connections: &Connections) {
     connections.all_closed().await;
     while connections.row.sessions.load(Relaxed) > 0 {
         sleep(ROUND / 10).await; // a number in shared memory wakes nobody
-    }
-}
-
-/// Sessions without a namespace are not found here; the end of their connection ends them.
-async fn close_polling_sessions(leaving: &Leaving<'_>) {
-    for io in &leaving.servers {
-        let path = io.config().engine_config.req_path.trim_end_matches('/');
-        let path = format!("{path}/");
-        let sockets = io.nsps().into_iter().flat_map(|namespace| namespace.sockets());
-        let polling = sockets.filter(|socket| socket.transport_type() == TransportType::Polling);
-        // A session may have a socket in several namespaces.
-        for session in polling.map(|socket| socket.id).collect::<HashSet<_>>() {
-            Probe(leaving.app).close(&path, &session.to_string()).await;
-        }
     }
 }
 

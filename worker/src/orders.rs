@@ -34,7 +34,7 @@ pub(crate) struct Orders {
     /// `None` when the supervisor is gone.
     link: Option<AsyncFd<ChildLink>>,
     terminate: Signal,
-    /// What came before the worker was ready for it.
+    /// What came before the worker was READY: next to nothing, since only then is there something to tell it.
     early: VecDeque<Order>,
     /// What an orphan takes for its drain.
     within_orphaned: Duration,
@@ -87,7 +87,10 @@ impl Orders {
     async fn hear(&mut self) -> Order {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Order::Leave(WITHIN_UNTOLD),
+                _ = self.terminate.recv() => {
+                    self.tell(&ToSupervisor::Draining).await; // it did not ask, so it must be told
+                    return Order::Leave(WITHIN_UNTOLD);
+                }
                 heard = receive(self.link.as_ref()) => match heard {
                     Ok((message, descriptors)) => {
                         if let Some(order) = understand(message, descriptors) {

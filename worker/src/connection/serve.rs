@@ -49,16 +49,24 @@ pub(crate) async fn serve(
     };
     let mut http = pin!(protocol.0.serve_connection(TokioIo::new(io), service).with_upgrades());
     let (mut known, mut told) = (false, false);
+    // hyper takes a connection that it has read nothing from for idle and closes it, though its first request may be
+    // waiting in the kernel: only one that has had a request can be told to finish.
+    let may_finish = || connection.is_finishing() && connection.phase() != Phase::HalfOpen;
     let outcome = poll_fn(|context| {
         if !known {
             connection.driven_by(Some(context.waker().clone()));
             known = true;
         }
-        if !told && connection.is_finishing() {
-            http.as_mut().graceful_shutdown();
-            told = true;
+        loop {
+            if !told && may_finish() {
+                http.as_mut().graceful_shutdown();
+                told = true;
+            }
+            let polled = http.as_mut().poll(context);
+            if polled.is_ready() || told || !may_finish() {
+                return polled;
+            }
         }
-        http.as_mut().poll(context)
     })
     .await;
     connection.driven_by(None);

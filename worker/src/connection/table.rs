@@ -11,7 +11,7 @@ pub(crate) struct Table<C> {
     limits: Limits,
     all: BTreeMap<ConnectionId, C>,
     half_open: BTreeSet<ConnectionId>,
-    /// How many of `all` were told to go and are not gone yet.
+    /// Those of `all` that were told to go and are not gone yet.
     leaving: BTreeSet<ConnectionId>,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use tower::Service;
@@ -49,12 +49,15 @@ impl App {
         }
         let (router, connection) = (self.router.clone(), connection.clone());
         async move {
-            let response = answer(router, request).await;
+            let mut response = answer(router, request).await;
             if let Some(session) = session {
                 session.answered(response.status());
             }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 connection.enter(Phase::Upgraded);
+            } else if connection.is_finishing() {
+                // A first request that came during a drain may be answered before hyper is told to finish.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
         }

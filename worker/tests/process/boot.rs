@@ -1,8 +1,10 @@
 //! Becoming READY, and saying why not.
 
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::{PATIENCE, Process, Start, wait_until};
 
@@ -15,6 +17,7 @@ crate::trials![
     a_panic_of_the_application_is_told,
     a_supervisor_of_another_contract_is_refused,
     a_drain_ends_a_worker_that_is_still_starting,
+    a_process_without_a_supervisor_says_so,
     a_worker_ignores_the_signals_that_are_for_its_supervisor,
 ];
 
@@ -67,6 +70,14 @@ fn a_drain_ends_a_worker_that_is_still_starting() {
     wait_until("it starts", || process.row().state() == State::Starting);
     process.drain(PATIENCE);
     process.leaves();
+}
+
+fn a_process_without_a_supervisor_says_so() {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    let output = program.arg(oxherd_contract::CHILD_ARGUMENT).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("was not started by a supervisor"), "{error}");
 }
 
 fn a_worker_ignores_the_signals_that_are_for_its_supervisor() {
