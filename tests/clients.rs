@@ -10,7 +10,7 @@ use oxherd_supervisor::control::status::{Status, WorkerStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::peer::Peer;
-use support::{Herd, HerdBuilder, binary, signal_pid};
+use support::{Herd, HerdBuilder, signal_pid};
 
 /// What every client reports of itself.
 #[derive(Debug, Deserialize)]
@@ -141,12 +141,7 @@ fn clients_of_a_stopped_box_come_back_when_there_is_a_new_one() {
     let mut first = herd().start(2);
     let address = first.address().to_string();
     let (mut peer, before) = clients(&first, 24);
-    let stop = std::process::Command::new(binary())
-        .arg("stop")
-        .arg("--control")
-        .arg(&first.control)
-        .output()
-        .unwrap();
+    let stop = first.command(&["stop"]);
     assert!(stop.status.success(), "{stop:?}");
     assert_eq!(first.wait().code(), Some(0));
     peer.step("lost", Value::Null);
