@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
-use socket2::{Domain, Protocol, Socket, Type};
-use support::HerdBuilder;
+use support::http::{client, connect_from};
 use support::peer::Peer;
+use support::{HerdBuilder, SetAtEnd};
 
 const STRANGERS: u32 = 2000;
 const WORKERS: usize = 2;
@@ -36,6 +36,7 @@ fn two_thousand_strangers_who_say_nothing_do_not_stop_real_clients() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let flood = scope.spawn(|| flood(address, &stop));
+        let end = SetAtEnd(&stop);
         // The table of each worker has been full for a while when the clients come.
         let full = WORKERS as u64 * HALF_OPEN_MAX;
         let evicted = |status: &Status| status.workers.iter().map(|worker| worker.evicted).sum::<u64>();
@@ -53,7 +54,7 @@ fn two_thousand_strangers_who_say_nothing_do_not_stop_real_clients() {
         for client in histories.as_array().unwrap() {
             assert_eq!(client["disconnects"], json!([]), "{client}");
         }
-        stop.store(true, Relaxed);
+        drop(end);
         flood.join().unwrap();
     });
     herd.until("the strangers are gone", |status| {
@@ -65,7 +66,7 @@ fn two_thousand_strangers_who_say_nothing_do_not_stop_real_clients() {
 fn flood(address: SocketAddr, stop: &AtomicBool) {
     const PAUSE: Duration = Duration::from_millis(10);
     const NEW_PER_PAUSE_MAX: usize = 20;
-    let mut strangers: Vec<Socket> = (0..STRANGERS).map(|number| stranger(address, number)).collect();
+    let mut strangers: Vec<TcpStream> = (0..STRANGERS).map(|number| stranger(address, number)).collect();
     while !stop.load(Relaxed) {
         let gone = (0..STRANGERS).filter(|number| is_gone(&strangers[*number as usize]));
         let gone: Vec<u32> = gone.take(NEW_PER_PAUSE_MAX).collect();
@@ -77,19 +78,16 @@ fn flood(address: SocketAddr, stop: &AtomicBool) {
 }
 
 /// A connection from one of 250 addresses, which has said its word.
-fn stranger(address: SocketAddr, number: u32) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
-    let own = Ipv4Addr::new(127, 66, 6, 1 + (number % 250) as u8);
-    socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
-    socket.connect(&address.into()).unwrap();
-    socket.set_nonblocking(true).unwrap();
+fn stranger(address: SocketAddr, number: u32) -> TcpStream {
+    let mut stream = connect_from(client(number % 250), address).unwrap();
+    stream.set_nonblocking(true).unwrap();
     // The box may have closed it already, which the next look notices.
-    let _ = (&socket).write_all(WORDS[number as usize % WORDS.len()]);
-    socket
+    let _ = stream.write_all(WORDS[number as usize % WORDS.len()]);
+    stream
 }
 
-fn is_gone(mut socket: &Socket) -> bool {
-    match socket.read(&mut [0; 512]) {
+fn is_gone(mut stream: &TcpStream) -> bool {
+    match stream.read(&mut [0; 512]) {
         Ok(0) => true,
         Ok(_) => false,
         Err(error) => error.kind() != ErrorKind::WouldBlock,

@@ -4,15 +4,13 @@
 mod support;
 
 use std::fs;
-use std::process::{Command, Stdio};
 
-use oxherd_supervisor::control::Request;
-use oxherd_supervisor::control::client::ask;
 use serde_json::Value;
-use support::{Herd, HerdBuilder, PATIENCE, Scratch, binary, eventually};
+use support::namespace::Namespace;
+use support::{Herd, HerdBuilder};
 
 fn ask_herd(herd: &Herd, arguments: &[&str]) -> String {
-    let output = Command::new(binary()).args(arguments).arg("--control").arg(&herd.control).output().unwrap();
+    let output = herd.command(arguments);
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -70,26 +68,17 @@ fn status_is_a_table_for_people_and_json_for_programs() {
     }
 }
 
-/// In a network of its own, so that the default port is free whatever runs on this machine.
+/// In a network of its own, where the default port is free and nobody else listens.
 #[test]
 fn without_any_configuration_only_the_loopback_address_listens() {
-    let scratch = Scratch::new();
-    let (config, control) = (scratch.path().join("empty.toml"), scratch.path().join("control.sock"));
-    fs::write(&config, "").unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--map-root-user", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
-    command.arg(binary()).arg("--config").arg(&config).arg("--control").arg(&control);
-    let mut process =
-        command.stderr(Stdio::null()).spawn().expect("unshare is missing: install Debian's util-linux");
-    eventually("the box answers", || {
-        assert!(process.try_wait().unwrap().is_none(), "it does not start");
-        ask(&control, &Request::Status, PATIENCE).ok()
+    Namespace::new().run(|| {
+        // The harness finds this word and then does not choose an address itself.
+        let herd = HerdBuilder::new().config("# listen: the default").start(1);
+        let listening = [listening(herd.pid(), "tcp"), listening(herd.pid(), "tcp6")].concat();
+        assert!(!listening.is_empty());
+        let default = "0100007F:0BB8"; // 127.0.0.1:3000
+        assert!(listening.iter().all(|address| address == default), "{listening:?}");
     });
-    let listening = [listening(process.id(), "tcp"), listening(process.id(), "tcp6")].concat();
-    ask(&control, &Request::Stop, PATIENCE).unwrap();
-    assert!(process.wait().unwrap().success());
-    assert!(!listening.is_empty());
-    assert!(listening.iter().all(|address| address == "0100007F:0BB8"), "127.0.0.1:3000 only: {listening:?}");
 }
 
 /// The local addresses on which anybody listens in the network of a process, as the kernel writes them.
