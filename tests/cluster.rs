@@ -116,7 +116,9 @@ fn a_killed_bus_is_back_at_once_and_what_was_lost_is_counted() {
     let before = herd.status();
     peer.step("stream", json!({}));
     for _ in 0..3 {
-        let bus = herd.until("the bus serves all", |status| status.bus.clients as usize == 2 * WORKERS).bus;
+        let proven =
+            |status: &Status| status.bus.clients as usize == 2 * WORKERS && status.bus.uptime_ms > 1_500;
+        let bus = herd.until("the bus has served all for a while", proven).bus;
         signal_pid(bus.pid.unwrap(), Signal::SIGKILL);
         herd.until("another bus serves", |status| status.bus.state == "ready" && status.bus.pid != bus.pid);
     }

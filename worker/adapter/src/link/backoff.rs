@@ -2,21 +2,34 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const MIN_MS: u64 = 50;
 const MAX_MS: u64 = 500;
 
-/// Doubles from attempt to attempt within 50–500 ms, and is drawn at random from the upper half: many servers that lost
+/// A connection that lasted this long was a good one.
+const PROVEN_AFTER: Duration = Duration::from_secs(1);
+
+/// After a good connection the first attempt is made at once: a server that was merely replaced is there again, and
+/// what is published meanwhile is missed. Then it doubles from attempt to attempt within 50–500 ms, and is drawn at random from the upper half: many servers that lost
 /// one Redis do not come back at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     attempts: u32,
+    connected: Option<Instant>,
 }
 
 impl Backoff {
+    /// A connection stands.
+    pub(super) fn connected(&mut self) {
+        *self = Self { attempts: 0, connected: Some(Instant::now()) };
+    }
+
     pub(super) fn next(&mut self) -> Duration {
+        if self.connected.take().is_some_and(|since| since.elapsed() >= PROVEN_AFTER) {
+            return Duration::ZERO;
+        }
         // A fresh hasher's seed is the one random number that std gives.
         self.draw(RandomState::new().hash_one(self.attempts))
     }
@@ -32,6 +45,16 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_attempt_after_a_good_connection_is_made_at_once() {
+        let mut backoff = Backoff::default();
+        backoff.connected = Instant::now().checked_sub(PROVEN_AFTER);
+        assert_eq!(backoff.next(), Duration::ZERO);
+        assert!(backoff.next() >= Duration::from_millis(MIN_MS));
+        backoff.connected();
+        assert!(backoff.next() >= Duration::from_millis(MIN_MS), "a short one is no good sign");
+    }
 
     #[test]
     fn waits_grow_and_stay_within_bounds() {

@@ -24,7 +24,7 @@ pub(super) async fn run(link: Arc<Link>) {
     loop {
         let lost = match connect::commands(&link.config).await {
             Ok(commands) => {
-                backoff = Backoff::default();
+                backoff.connected();
                 if std::mem::replace(&mut connected_before, true) {
                     link.counters.reconnects.inc();
                 }

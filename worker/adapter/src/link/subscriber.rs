@@ -83,7 +83,7 @@ impl Session<'_> {
             }
         }
         link.set(|state| state.subscribed = true);
-        *backoff = Backoff::default();
+        backoff.connected();
         if std::mem::take(said) {
             tracing::info!("listening to redis again");
         }
