@@ -43,6 +43,8 @@
 mod acks;
 mod adapter;
 mod answer;
+#[cfg(test)]
+mod bench;
 mod cluster;
 mod config;
 mod describe;

@@ -12,6 +12,7 @@ use socketioxide_core::{
 
 /// What is left to do locally.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one is what nearly every operation has")]
 pub(crate) enum Targets {
     /// The local adapter understands these as they are.
     Options(BroadcastOptions),

@@ -1,6 +1,8 @@
 //! Broadcasts between a Node server and this one, in both directions: everybody who is meant gets each exactly once,
 //! nobody else gets any.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
+
 mod common;
 
 use std::str::FromStr;

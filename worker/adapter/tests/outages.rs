@@ -1,6 +1,8 @@
 //! Redis dies, hangs, comes back, cuts connections: local sockets are served all the time, everything is subscribed
 //! again before anything is published, and every message is accounted for.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
+
 mod common;
 
 use std::{

@@ -1,6 +1,8 @@
 //! Whatever Redis carries: the server counts it, drops it and goes on; and nothing that it writes itself stops a Node
 //! server, whose adapter catches nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
+
 mod common;
 
 use std::sync::LazyLock;
@@ -117,7 +119,7 @@ fn mutate(random: &mut Random, mut bytes: Vec<u8>) -> Vec<u8> {
             0 if !bytes.is_empty() => bytes[at] = random.next() as u8,
             1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
             2 => bytes.truncate(at),
-            3 => bytes.extend_from_slice(&bytes[at..].to_vec()),
+            3 => bytes.extend_from_within(at..),
             4 => {
                 let (_, other) = &SEEDS[random.below(SEEDS.len())];
                 bytes.splice(at..at, other.iter().copied().take(random.below(20)));

@@ -84,7 +84,7 @@ pub(crate) fn decode(message: &Bytes, uid: &str, namespace: &str) -> Result<Opti
     let packet = packet(&mut reader)?;
     let selection = Selection::read(&mut reader)?;
     for _ in 3..len {
-        reader.span()?;
+        reader.skip()?;
     }
     reader.finish()?;
     Ok((packet.namespace == namespace).then_some(Broadcast { event: packet.event, selection }))
@@ -110,7 +110,7 @@ pub(crate) fn packet(reader: &mut Reader<'_>) -> Result<Packet, Malformed> {
                     Token::UInt(kind) => Some(kind),
                     _ => None,
                 };
-                reader.span()?;
+                reader.skip()?;
             }
             Some("data") => event = Some(reader.span()?),
             Some("nsp") => {
@@ -119,9 +119,9 @@ pub(crate) fn packet(reader: &mut Reader<'_>) -> Result<Packet, Malformed> {
                     // Node reads an absent name as the root; an explicit null is no namespace at all.
                     _ => return Err(Malformed::Shape("a namespace is not text")),
                 };
-                reader.span()?;
+                reader.skip()?;
             }
-            _ => drop(reader.span()?),
+            _ => reader.skip()?,
         }
     }
     if !matches!(kind, Some(EVENT | BINARY_EVENT)) {

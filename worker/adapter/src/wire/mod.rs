@@ -20,6 +20,8 @@ pub(crate) mod date;
 pub(crate) mod encode;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod interop;
 pub(crate) mod msgpack;
 pub(crate) mod request;
 pub(crate) mod response;

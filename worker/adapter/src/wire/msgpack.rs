@@ -119,12 +119,18 @@ impl<'a> Reader<'a> {
         Ok(start..self.at)
     }
 
+    /// Steps over one whole value.
+    pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
+        self.span().map(|_| ())
+    }
+
     /// Errors unless everything was read.
     pub(crate) fn finish(&self) -> Result<(), Malformed> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
-    fn left(&self) -> usize {
+    /// How many bytes are not read yet.
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 

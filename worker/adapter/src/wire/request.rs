@@ -95,7 +95,7 @@ pub(crate) fn decode(message: &Bytes) -> Result<Request, Malformed> {
         if key.as_deref() == Some("type") && reader.peek()? == Token::UInt(kind::BROADCAST) {
             return decode_broadcast(message.clone());
         }
-        reader.span()?;
+        reader.skip()?;
     }
     from_json(parse_json(transcode::json(message)?.as_bytes())?)
 }
@@ -217,7 +217,7 @@ fn decode_broadcast(message: Bytes) -> Result<Request, Malformed> {
             Some("requestId") => id = read_id(&mut reader)?,
             Some("packet") => packet = Some(broadcast::packet(&mut reader)?),
             Some("opts") => selection = Some(Selection::read(&mut reader)?),
-            _ => drop(reader.span()?),
+            _ => reader.skip()?,
         }
     }
     reader.finish()?;
@@ -232,7 +232,7 @@ fn read_id(reader: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
         Token::Nil => None,
         token => token.scalar().map(|id| id.into_owned()),
     };
-    reader.span()?;
+    reader.skip()?;
     Ok(id)
 }
 

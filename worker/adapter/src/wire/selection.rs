@@ -66,7 +66,7 @@ impl Selection {
                         Some("rooms") => selection.rooms = read_rooms(reader)?,
                         Some("except") => selection.except = read_rooms(reader)?,
                         Some("flags") => selection.flags = read_flags(reader)?,
-                        _ => drop(reader.span()?),
+                        _ => reader.skip()?,
                     }
                 }
             }
@@ -149,7 +149,7 @@ fn read_rooms(reader: &mut Reader<'_>) -> Result<Vec<Room>, Malformed> {
 fn read_flags(reader: &mut Reader<'_>) -> Result<Flags, Malformed> {
     let mut flags = Flags::default();
     let Token::Map(len) = reader.peek()? else {
-        reader.span()?;
+        reader.skip()?;
         return Ok(flags);
     };
     reader.token()?;
@@ -163,7 +163,7 @@ fn read_flags(reader: &mut Reader<'_>) -> Result<Flags, Malformed> {
             }
             _ => {}
         }
-        reader.span()?;
+        reader.skip()?;
     }
     Ok(flags)
 }

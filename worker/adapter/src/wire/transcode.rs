@@ -29,7 +29,9 @@ pub(crate) fn value(message: &Bytes, span: Range<usize>, dialect: Dialect) -> Re
     let mut reader = Reader::within(message, span);
     Ok(match dialect {
         Dialect::Json => {
-            let mut sink = Json { out: String::with_capacity(128), bins: VecDeque::new(), message };
+            // JSON has quotes and commas where msgpack has a byte.
+            let out = String::with_capacity(reader.left() * 5 / 4 + 16);
+            let mut sink = Json { out, bins: VecDeque::new(), message };
             walk(&mut reader, &mut sink, 0)?;
             Value::Str(Str::from(sink.out), (!sink.bins.is_empty()).then_some(sink.bins))
         }
@@ -60,13 +62,12 @@ pub(crate) fn json(message: &[u8]) -> Result<String, Malformed> {
 pub(crate) fn json_string(out: &mut String, text: &str) {
     out.push('"');
     let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    while let Some(ahead) = text.as_bytes()[from..].iter().position(special) {
+        let at = from + ahead;
         out.push_str(&text[from..at]);
         from = at + 1;
-        match byte {
+        match text.as_bytes()[at] {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
             b'\n' => out.push_str("\\n"),

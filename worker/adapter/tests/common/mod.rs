@@ -2,6 +2,7 @@
 //! run what they are told.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod cluster;
 pub mod peer;
 pub mod redis;
 pub mod server;

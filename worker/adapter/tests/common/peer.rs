@@ -48,13 +48,7 @@ impl Peer {
         answer["result"].clone()
     }
 
-    /// Starts what another call collects.
     pub async fn is_alive(&self) -> bool {
         self.child.lock().await.try_wait().unwrap().is_none()
-    }
-
-    /// kill -9
-    pub async fn kill(&self) {
-        self.child.lock().await.kill().await.unwrap();
     }
 }
