@@ -48,8 +48,7 @@ mod tests {
 
     #[test]
     fn the_first_attempt_after_a_good_connection_is_made_at_once() {
-        let mut backoff = Backoff::default();
-        backoff.connected = Instant::now().checked_sub(PROVEN_AFTER);
+        let mut backoff = Backoff { attempts: 0, connected: Instant::now().checked_sub(PROVEN_AFTER) };
         assert_eq!(backoff.next(), Duration::ZERO);
         assert!(backoff.next() >= Duration::from_millis(MIN_MS));
         backoff.connected();
