@@ -157,16 +157,22 @@ mod tests {
             "supervisor": {"pid": 7, "version": "0.1.0", "box_id": 1, "host": "ox", "uptime_ms": 65_000, "generation": 1,
                 "workers_wanted": 2, "open_files_max": 1024, "stopping": false},
             "listeners": [{"address": "127.0.0.1:3000", "slots": 8, "steering": "source-ip"}],
+            "bus": {"state": "ready", "pid": 8, "path": "/run/oxherd/3000.bus", "listen": [], "uptime_ms": 5000,
+                "clients": 4, "published": 17, "bytes_in": 0, "bytes_out": 0, "evicted": 0,
+                "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 0},
+                "last_death": {"id": 1, "cause": "was killed by SIGKILL", "ago_ms": 6000}},
             "workers": [worker(0, "ready", Some(9)), worker(1, "backoff", None)],
         });
         let text = render(&serde_json::from_value(json).unwrap());
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "ox · oxherd 0.1.0 · pid 7 · generation 1 · up 1m 5s");
         assert_eq!(lines[1], "127.0.0.1:3000 · 8 slots · source-ip");
-        assert!(lines[3].starts_with("WORKER  STATE    PID  ID"), "{text}");
-        assert!(lines[4].starts_with("0       ready    9    9   1    5s  0-3"), "{text}");
-        assert!(lines[5].starts_with("1       backoff  -    -"), "{text}");
-        assert_eq!(lines[6], "worker 1: id 4 ended 2s ago: killed by SIGSEGV");
+        assert_eq!(lines[2], "bus ready · pid 8 · 4 clients · 17 published");
+        assert_eq!(lines[3], "bus: ended 6s ago: was killed by SIGKILL");
+        assert!(lines[5].starts_with("WORKER  STATE    PID  ID"), "{text}");
+        assert!(lines[6].starts_with("0       ready    9    9   1    5s  0-3"), "{text}");
+        assert!(lines[7].starts_with("1       backoff  -    -"), "{text}");
+        assert_eq!(lines[8], "worker 1: id 4 ended 2s ago: killed by SIGSEGV");
     }
 
     fn worker(index: u16, state: &str, id: Option<u64>) -> serde_json::Value {
@@ -175,7 +181,7 @@ mod tests {
         serde_json::json!({
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
             "uptime_ms": 5000, "connections": 1, "sessions": 1, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
-            "accepted": 3, "evicted": 0, "panics": 0,
+            "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })
     }
