@@ -48,6 +48,7 @@ mod scan;
 mod serve;
 mod settings;
 mod stream;
+mod sys;
 mod table;
 
 pub use counters::{Counter, Counters, Gauge};

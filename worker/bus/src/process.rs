@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::stream::watch as watch_socket;
+use crate::sys::watch as watch_socket;
 use crate::{BadClientName, Bus, BusError, BusOptions, BusSettings, ClientName, Counters, Hold, Listeners};
 use crate::{Password, SettingsError};
 

@@ -2,7 +2,7 @@
 //!
 //! It is registered for reading only. A socket that is watched for room as well reports, edge-triggered, each time that
 //! its peer has read: one wake-up of the whole broker for every message. So writing is simply tried, and only while the
-//! kernel takes no more is a second descriptor of the socket watched for room. The crate's only `unsafe` is here.
+//! kernel takes no more is a second descriptor of the socket watched for room.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::input::Input;
+use crate::sys::watch;
 
 pub(crate) struct Stream {
     socket: AsyncFd<Socket>,
@@ -76,11 +77,4 @@ impl Stream {
             None => std::future::pending().await,
         }
     }
-}
-
-#[expect(unsafe_code, reason = "the runtime has no safe way to watch a socket for one direction only")]
-pub(crate) fn watch(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: the descriptor must stay open and the same while it is watched. A Socket owns its descriptor, answers with
-    // the same one always, and is owned by the AsyncFd; nothing here takes it out or closes it.
-    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(io::Error::from)
 }
