@@ -95,9 +95,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
         let socket = Arc::new(Socket::new(session.clone(), RequestParts::new(request)));
         self.sockets.write().unwrap_or_else(PoisonError::into_inner).insert(sid, socket.clone());
         self.call(&session, || self.handler.clone().on_connect(socket.clone()));
-        if session.shard.begin_beat(sid) {
-            session.ping();
-        }
+        session.shard.begin_beat(sid);
         (socket, open)
     }
 

@@ -24,8 +24,8 @@
 //!   large ones are written from where they are.
 //! * No task, channel or timer per session beyond the task that reads its WebSocket; no `unsafe`.
 //! * Engine.IO 3 is refused with Engine.IO's own answer (code 5): its payloads, its binary frames and its heartbeat are
-//!   another protocol, and clients of version 4 exist since 2020. The feature `v3` does not exist, so socketioxide's
-//!   `v4` does not build on this engine.
+//!   another protocol, and clients of version 4 exist since 2020. The feature `v3`, which socketioxide's `v4` names,
+//!   changes nothing.
 //!
 //! What it can do beyond engineioxide is in [`control`].
 

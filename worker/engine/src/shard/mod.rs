@@ -119,14 +119,12 @@ impl Shard {
         self.flush.push(session);
     }
 
-    /// The first ping of a session; true if it is due at once.
-    pub(crate) fn begin_beat(&self, sid: Sid) -> bool {
+    /// Has the session pinged for the first time.
+    pub(crate) fn begin_beat(&self, sid: Sid) {
         match self.control.options().conduct {
-            Conduct::Stock => true,
-            Conduct::Node => {
-                self.schedule_ping(sid);
-                false
-            }
+            // From a task even so: what is emitted before it runs comes first, and tests rely on that.
+            Conduct::Stock => self.timers.ping_first(self.now(), sid),
+            Conduct::Node => self.schedule_ping(sid),
         }
     }
 

@@ -28,6 +28,7 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct Queues {
+    first_pings: VecDeque<Entry>,
     pings: VecDeque<Entry>,
     pongs: VecDeque<Entry>,
     stalls: VecDeque<Entry>,
@@ -56,6 +57,11 @@ enum Due {
 impl Timers {
     pub(super) fn ping(&self, at: Moment, sid: Sid) {
         self.push(|queues| &mut queues.pings, Entry { at, sid, mark: 0 });
+    }
+
+    /// Out of line: the others wait a whole interval.
+    pub(super) fn ping_first(&self, at: Moment, sid: Sid) {
+        self.push(|queues| &mut queues.first_pings, Entry { at, sid, mark: 0 });
     }
 
     pub(super) fn pong(&self, at: Moment, sid: Sid, seq: u32) {
@@ -89,7 +95,8 @@ impl Timers {
 impl Queues {
     /// Moves what is due at `now` to `due`, at most [`TURN_ENTRIES_MAX`]; returns when to look again.
     fn take(&mut self, now: Moment, due: &mut Vec<Due>) -> Option<Moment> {
-        let kinds: [(&mut VecDeque<Entry>, fn(Entry) -> Due); 4] = [
+        let kinds: [(&mut VecDeque<Entry>, fn(Entry) -> Due); 5] = [
+            (&mut self.first_pings, |entry| Due::Ping(entry.sid)),
             (&mut self.pings, |entry| Due::Ping(entry.sid)),
             (&mut self.pongs, |entry| Due::Pong(entry.sid, entry.mark)),
             (&mut self.stalls, |entry| Due::Stall(entry.sid, entry.mark)),
