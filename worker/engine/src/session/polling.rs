@@ -94,15 +94,19 @@ impl PollClaim {
     pub(crate) fn poll(&self, cx: &mut task::Context<'_>, max: usize) -> task::Poll<Poll> {
         let session = &self.session;
         let mut state = session.lock();
+        let is_open = matches!(state.phase, Phase::Open);
         match &state.link {
-            Link::Polling(polling) if polling.upgrade != Upgrade::Granted => {}
-            // What waits goes over the WebSocket.
-            Link::Polling(_) | Link::Websocket(_) | Link::Gone(_) => return task::Poll::Ready(Poll::Noop),
+            // What waits goes over the WebSocket, unless the session ends before it is there.
+            Link::Polling(polling) if polling.upgrade == Upgrade::Granted && is_open => {
+                return task::Poll::Ready(Poll::Noop);
+            }
+            Link::Websocket(_) | Link::Gone(_) => return task::Poll::Ready(Poll::Noop),
+            Link::Polling(_) => {}
         }
         let mut payload = Payload::default();
         let left = state.queue.fill(&mut payload, max);
         session.counters().queued_bytes.sub(left.bytes as u64);
-        if !payload.is_empty() || !matches!(state.phase, Phase::Open) {
+        if !payload.is_empty() || !is_open {
             session.counters().bytes_out.add(payload.len() as u64);
             session.counters().packets_out.add(left.items);
             return task::Poll::Ready(Poll::Payload(payload.into_text()));

@@ -50,7 +50,9 @@ impl Probe {
 
     /// Called whenever the task runs: false if it is over.
     pub(super) fn tend(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.claim.tend(cx) {
+        // Once the client has its answer it stops polling and says "5"; a close before that would leave it without
+        // any transport.
+        if !self.claim.tend(cx) && !self.probed {
             self.abandon(cx, CloseCode::GOING_AWAY);
         }
         if self.deadline.as_mut().poll(cx).is_ready() {
@@ -68,7 +70,11 @@ impl Probe {
                 self.say(cx, Opcode::Text, b"3probe");
                 Step::GoOn
             }
-            Event::Text(text) if self.probed && text == "5" => Step::Complete,
+            Event::Text(text) if self.probed && text == "5" && self.claim.session.is_open() => Step::Complete,
+            Event::Text(text) if self.probed && text == "5" => {
+                self.abandon(cx, CloseCode::GOING_AWAY);
+                Step::Abandon
+            }
             Event::Ping(data) => {
                 self.say(cx, Opcode::Pong, &data);
                 Step::GoOn
