@@ -131,6 +131,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
             session.shard.keep_farewell(session.id);
         } else {
             self.remove(session.id);
+            session.discard_unless_polled();
         }
         if session.set_closed() {
             self.call(session, || self.handler.on_disconnect(socket.clone(), reason));
@@ -202,8 +203,11 @@ impl<H: EngineIoHandler> Owner for EngineIo<H> {
     }
 
     fn forget(&self, sid: Sid) {
-        if self.get(sid).is_some_and(|socket| socket.session.is_closed()) {
+        if let Some(socket) = self.get(sid)
+            && socket.session.is_closed()
+        {
             self.remove(sid);
+            socket.session.discard();
         }
     }
 }

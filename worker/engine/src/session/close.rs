@@ -137,8 +137,21 @@ impl Session {
         }
         let mut payload = Payload::default();
         let left = state.queue.fill(&mut payload, max);
-        self.counters().queued_bytes.sub(left.bytes as u64);
+        self.account(left, payload.len());
         Some(payload.into_text())
+    }
+
+    /// Drops what is left, unless a poll is there to take it.
+    pub(crate) fn discard_unless_polled(&self) {
+        let mut state = self.lock();
+        if !matches!(&state.link, Link::Polling(polling) if polling.is_polled()) {
+            self.drop_queue(&mut state);
+        }
+    }
+
+    /// Nobody will fetch what is left.
+    pub(crate) fn discard(&self) {
+        self.drop_queue(&mut self.lock());
     }
 
     pub(super) fn drop_queue(&self, state: &mut State) {
@@ -149,7 +162,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let bytes = self.lock().queue.clear();
-        self.counters().queued_bytes.sub(bytes as u64);
+        self.discard();
     }
 }

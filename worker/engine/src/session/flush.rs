@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, io, sync::Arc, task::Context};
 
-use super::{Ending, Link, Phase, Session, State, wake};
+use super::{Ending, Link, Phase, Session, State, queue::Left, wake};
 use crate::socket::DisconnectReason;
 
 /// Bytes that one session may write in one round before others have their turn.
@@ -138,11 +138,17 @@ impl Session {
             };
             round += bytes;
             *moves = moves.wrapping_add(1);
-            let left = queue.advance(bytes);
-            counters.bytes_out.add(bytes as u64);
-            counters.packets_out.add(left.items);
-            counters.queued_bytes.sub(left.bytes as u64);
+            self.account(queue.advance(bytes), bytes);
         }
+    }
+
+    /// Counts what went out: `sent` bytes of frames or payload.
+    pub(super) fn account(&self, left: Left, sent: usize) {
+        let counters = self.counters();
+        counters.bytes_out.add(sent as u64);
+        counters.packets_out.add(left.items);
+        counters.queued_bytes.add(left.joined as u64);
+        counters.queued_bytes.sub(left.bytes as u64);
     }
 
     /// The shard looks whether bytes moved since it began to watch, when `moves` had this value.

@@ -105,10 +105,8 @@ impl PollClaim {
         }
         let mut payload = Payload::default();
         let left = state.queue.fill(&mut payload, max);
-        session.counters().queued_bytes.sub(left.bytes as u64);
+        session.account(left, payload.len());
         if !payload.is_empty() || !is_open {
-            session.counters().bytes_out.add(payload.len() as u64);
-            session.counters().packets_out.add(left.items);
             return task::Poll::Ready(Poll::Payload(payload.into_text()));
         }
         state.waker = Some(cx.waker().clone());
@@ -119,6 +117,9 @@ impl PollClaim {
 impl Drop for PollClaim {
     fn drop(&mut self) {
         let mut state = self.session.lock();
+        if matches!(state.phase, Phase::Closed) {
+            self.session.drop_queue(&mut state);
+        }
         if let Link::Polling(polling) = &mut state.link {
             polling.polled = false;
             state.waker = None;

@@ -39,6 +39,8 @@ pub(crate) struct Left {
     pub items: u64,
     /// As [`Queue::bytes`] counts them.
     pub bytes: usize,
+    /// Bytes that the volatile item brought in.
+    pub joined: usize,
 }
 
 impl Queue {
@@ -129,8 +131,7 @@ impl Queue {
 
     /// Moves items into a polling payload of at most `max` bytes; a single item may be longer.
     pub(crate) fn fill(&mut self, payload: &mut Payload, max: usize) -> Left {
-        let mut left = Left::default();
-        self.promote_volatile();
+        let mut left = Left { joined: self.promote_volatile(), ..Left::default() };
         while let Some(first) = &self.first {
             if !payload.is_empty() && payload.len() + 1 + first.payload_len() > max {
                 break;
@@ -138,7 +139,7 @@ impl Queue {
             first.write_payload(payload);
             left.bytes += self.pop();
             left.items += 1;
-            self.promote_volatile();
+            left.joined += self.promote_volatile();
         }
         left
     }

@@ -18,6 +18,8 @@ pub struct Echo {
     pub sockets: Mutex<Vec<Arc<Socket<()>>>>,
     pub reasons: Mutex<Vec<DisconnectReason>>,
     pub messages: AtomicUsize,
+    /// Emitted in `on_connect`.
+    pub greeting: Option<&'static str>,
     /// Panic in `on_connect`.
     pub panic_at_connect: bool,
 }
@@ -36,7 +38,10 @@ impl EngineIoHandler for Echo {
     type Data = ();
 
     fn on_connect(self: Arc<Self>, socket: Arc<Socket<()>>) {
-        self.sockets.lock().unwrap().push(socket);
+        self.sockets.lock().unwrap().push(socket.clone());
+        if let Some(greeting) = self.greeting {
+            socket.emit(greeting).unwrap();
+        }
         assert!(!self.panic_at_connect, "told to panic");
     }
 
