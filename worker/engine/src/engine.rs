@@ -71,32 +71,53 @@ impl<H: EngineIoHandler> EngineIo<H> {
         usize::try_from(self.config.max_payload).unwrap_or(usize::MAX)
     }
 
-    /// Opens a session: on a WebSocket if there is one, else on polling. Returns it with its open packet, which a
-    /// WebSocket session has in its queue already.
-    pub(crate) fn open(
+    /// Opens a session on polling; the answer to the request is its open packet.
+    pub(crate) fn open_polling(self: &Arc<Self>, control: &Control, request: Parts) -> String {
+        let (session, open) = self.new_session(control, &request, None);
+        self.begin(session, request);
+        open
+    }
+
+    /// Opens a session on a WebSocket; its open packet is the first in its queue.
+    pub(crate) fn open_websocket(
         self: &Arc<Self>,
         control: &Control,
-        mut request: Parts,
+        request: Parts,
+        writer: Writer,
+    ) -> Arc<Socket<H::Data>> {
+        let (session, open) = self.new_session(control, &request, Some(writer));
+        session.send(Item::Open(open.into()));
+        self.begin(session, request)
+    }
+
+    fn new_session(
+        self: &Arc<Self>,
+        control: &Control,
+        request: &Parts,
         writer: Option<Writer>,
-    ) -> (Arc<Socket<H::Data>>, String) {
-        let counted = request.extensions.remove::<Internal>().is_none();
-        request.extensions.remove::<Control>();
-        request.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    ) -> (Arc<Session>, String) {
         let transport = if writer.is_some() { TransportType::Websocket } else { TransportType::Polling };
+        let counted = request.extensions.get::<Internal>().is_none();
         let sid = Sid::new();
         let tag = control.options().tagger.as_ref().map(|tagger| tagger.tag(sid));
         let open = open_packet(sid, tag.as_deref(), transport, &self.config);
-        let session = Arc::new(Session::new(sid, self.shard(control), self.as_owner(), writer, counted));
-        if transport == TransportType::Websocket {
-            session.send(Item::Open(open.clone().into()));
-        }
+        let session = Session::new(sid, self.shard(control), self.as_owner(), writer, counted);
         session.counters().sessions(transport).add(1);
         session.counters().sessions_opened.add(1);
+        (Arc::new(session), open)
+    }
+
+    /// Makes the session known and tells the handler.
+    fn begin(self: &Arc<Self>, session: Arc<Session>, mut request: Parts) -> Arc<Socket<H::Data>> {
+        // The rest is the application's.
+        request.extensions.remove::<Internal>();
+        request.extensions.remove::<Control>();
+        request.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let socket = Arc::new(Socket::new(session.clone(), RequestParts::new(request)));
-        self.sockets.write().unwrap_or_else(PoisonError::into_inner).insert(sid, socket.clone());
+        self.sockets.write().unwrap_or_else(PoisonError::into_inner).insert(session.id, socket.clone());
         self.call(&session, || self.handler.clone().on_connect(socket.clone()));
-        session.shard.begin_beat(sid);
-        (socket, open)
+        session.shard.begin_beat(session.id);
+        socket
     }
 
     pub(crate) fn get(&self, sid: Sid) -> Option<Arc<Socket<H::Data>>> {

@@ -1,4 +1,4 @@
-//! The socket that handlers hold: engineioxide's API over a [`Session`].
+//! The socket that handlers hold: engineioxide's API over a session.
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 

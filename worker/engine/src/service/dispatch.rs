@@ -80,7 +80,7 @@ fn open<H: EngineIoHandler, B>(
 ) -> Result<String, Refused> {
     let (parts, _) = request.into_parts();
     control.admit(&parts).map_err(Refused::Admission)?;
-    Ok(engine.open(control, parts, None).1)
+    Ok(engine.open_polling(control, parts))
 }
 
 /// Answers 101 and leaves the connection to a task, if `purpose` finds one.

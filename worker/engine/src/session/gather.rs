@@ -5,8 +5,8 @@ use std::io::IoSlice;
 
 use super::item::Packet;
 
-/// A payload of at least this many bytes is not copied. Below it a copy costs less than an entry of the vector.
-const BORROW_MIN: usize = 4096;
+/// A payload of at least this many bytes is not copied. Below it the copy costs less than `writev(2)` with one slice more.
+const BORROW_MIN: usize = 16 * 1024;
 /// Slices in one write.
 pub(crate) const SLICES_MAX: usize = 32;
 /// Bytes after which a write takes no further packet: more than a default socket buffer takes at once.

@@ -27,7 +27,8 @@ pub struct RequestParts {
 
 impl RequestParts {
     pub(crate) fn new(parts: Parts) -> Self {
-        let mut headers = Vec::new();
+        let len = |(name, value): (&HeaderName, &HeaderValue)| 6 + name.as_str().len() + value.len();
+        let mut headers = Vec::with_capacity(parts.headers.iter().map(len).sum());
         for (name, value) in &parts.headers {
             // hyper bounds both far below: the header block is at most some 400 KB.
             let name = name.as_str().as_bytes();

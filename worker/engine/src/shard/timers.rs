@@ -45,6 +45,9 @@ struct Entry {
     mark: u32,
 }
 
+/// What an entry of a queue means.
+type Kind = fn(Entry) -> Due;
+
 /// Something to look at now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -95,7 +98,7 @@ impl Timers {
 impl Queues {
     /// Moves what is due at `now` to `due`, at most [`TURN_ENTRIES_MAX`]; returns when to look again.
     fn take(&mut self, now: Moment, due: &mut Vec<Due>) -> Option<Moment> {
-        let kinds: [(&mut VecDeque<Entry>, fn(Entry) -> Due); 5] = [
+        let kinds: [(&mut VecDeque<Entry>, Kind); 5] = [
             (&mut self.first_pings, |entry| Due::Ping(entry.sid)),
             (&mut self.pings, |entry| Due::Ping(entry.sid)),
             (&mut self.pongs, |entry| Due::Pong(entry.sid, entry.mark)),

@@ -57,7 +57,7 @@ pub(crate) fn begin<H: EngineIoHandler>(
         // A shutdown may have begun since the request was admitted.
         Purpose::Open(control, _) if control.is_leaving() => None,
         Purpose::Open(control, request) => {
-            let (socket, _) = engine.open(&control, *request, Some(writer));
+            let socket = engine.open_websocket(&control, *request, writer);
             Some(Connection::open(engine, socket, reader, early))
         }
         Purpose::TakeOver(claim) => {
