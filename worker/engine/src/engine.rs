@@ -104,6 +104,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
         let session = Session::new(sid, self.shard(control), self.as_owner(), writer, counted);
         session.counters().sessions(transport).add(1);
         session.counters().sessions_opened.add(1);
+        event!(debug, %sid, ?transport, "session opened");
         (Arc::new(session), open)
     }
 
@@ -155,6 +156,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
             session.discard_unless_polled();
         }
         if session.set_closed() {
+            event!(debug, sid = %session.id, ?reason, "session closed");
             self.call(session, || self.handler.on_disconnect(socket.clone(), reason));
         }
     }
@@ -174,6 +176,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
     fn call(&self, session: &Arc<Session>, call: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(call)).is_err() {
             session.counters().handler_panics.add(1);
+            event!(error, sid = %session.id, "a handler panicked, its session ends");
             session.close(DisconnectReason::TransportError, Manner::NORMAL);
         }
     }
@@ -195,7 +198,7 @@ impl<H: EngineIoHandler> EngineIo<H> {
             return group.shards[turn % group.shards.len()].clone();
         }
         groups.retain(|group| group.shards.iter().all(|shard| shard.is_alive()));
-        control.attach(self.as_owner());
+        control.serve(self.as_owner());
         let start = || Shard::start(control.clone(), self.config.clone(), runtime.clone(), self.as_owner());
         let shards: Vec<_> = (0..runtime.metrics().num_workers().max(1)).map(|_| start()).collect();
         let first = shards[0].clone();

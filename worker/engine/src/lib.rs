@@ -31,6 +31,14 @@
 
 #![forbid(unsafe_code)]
 
+/// A log event, if the feature `tracing` is on. Session ids appear without their tag.
+macro_rules! event {
+    ($level:ident, $($rest:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::$level!($($rest)*);
+    };
+}
+
 pub mod config;
 pub mod control;
 mod engine;

@@ -1,5 +1,7 @@
 //! What engineioxide promises and this engine keeps: order, permits, volatile packets, and how sessions end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};

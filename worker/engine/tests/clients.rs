@@ -1,5 +1,7 @@
 //! The official JavaScript clients (socket.io-client, engine.io-client) against the engine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;

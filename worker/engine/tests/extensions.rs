@@ -1,5 +1,7 @@
 //! What this engine can do beyond engineioxide: each option and hook of a control, from the client's side.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{

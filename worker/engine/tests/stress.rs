@@ -1,5 +1,7 @@
 //! Threads and tasks at once, and interleavings from a seed: what no single sequence shows.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{

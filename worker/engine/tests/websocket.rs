@@ -1,6 +1,8 @@
 //! RFC 6455 from the client's side: the mandatory cases of a server, as the public suite (Autobahn, which does not
 //! install any more) sorts them. The server echoes: text that begins with `4`, binary as it is.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@
 //! let control = Control::new(Options::default());
 //! // In the connection's service, before the request goes to axum, tower or socketioxide:
 //! let mut request = Request::new(());
-//! request.extensions_mut().insert(control.clone());
+//! control.attach(&mut request);
 //! // Anywhere: what is going on?
 //! let now = control.counters().snapshot();
 //! println!("{} sessions, {} bytes wait", now.sessions_websocket + now.sessions_polling, now.queued_bytes);
@@ -36,6 +36,7 @@ use std::{
 };
 
 use engineioxide_core::Sid;
+use http::Request;
 
 pub(crate) use self::counters::Counter;
 pub use self::{
@@ -97,7 +98,18 @@ impl Control {
         sessions.into_iter().map(SessionHandle::new).collect()
     }
 
-    pub(crate) fn attach(&self, engine: Weak<dyn Owner>) {
+    /// Puts the control into a request.
+    ///
+    /// The URI is replaced by a copy of its own: as it comes it is a view into hyper's read buffer, and an axum `Router`
+    /// keeps a clone of it in the extensions, which would pin those 8 KB for the life of the session.
+    pub fn attach<B>(&self, request: &mut Request<B>) {
+        if let Ok(copy) = request.uri().to_string().parse() {
+            *request.uri_mut() = copy;
+        }
+        request.extensions_mut().insert(self.clone());
+    }
+
+    pub(crate) fn serve(&self, engine: Weak<dyn Owner>) {
         let mut engines = self.engines();
         engines.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&engine));
         engines.push(engine);

@@ -69,6 +69,7 @@ impl Session {
     pub(crate) fn close_slow(self: &Arc<Self>, counter: &Counter) {
         if self.is_open() {
             counter.add(1);
+            event!(info, sid = %self.id, queued_bytes = self.queued_bytes(), "client does not keep up, session ends");
             self.close(DisconnectReason::TransportError, Manner::Reset);
         }
     }

@@ -12,8 +12,8 @@ use http::{
 
 /// Dereferences to [`http::request::Parts`].
 ///
-/// The extensions are kept as they come: what pins memory in there is up to who puts it in (an axum `Router` keeps the
-/// URI there, so the service belongs outside the router, or behind a layer that gives the router a copy).
+/// The extensions are kept as they come: what pins memory in there is up to who puts it in (see
+/// [`Control::attach`](crate::control::Control::attach) for axum's `Router`).
 pub struct RequestParts {
     method: Method,
     version: Version,

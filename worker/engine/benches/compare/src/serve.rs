@@ -33,7 +33,7 @@ async fn serve() -> io::Result<()> {
             let _ = stream.set_nodelay(true);
             let (service, control) = (service.clone(), own.clone());
             let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-                control.attach(request.extensions_mut());
+                control.attach(&mut request);
                 hyper::service::Service::call(&service, request)
             });
             tokio::spawn(async move {
@@ -97,8 +97,8 @@ mod ours {
                 ..Options::default()
             }))
         }
-        pub fn attach(&self, extensions: &mut http::Extensions) {
-            extensions.insert(self.0.clone());
+        pub fn attach<B>(&self, request: &mut http::Request<B>) {
+            self.0.attach(request);
         }
         pub fn report(&self) -> String {
             let now = self.0.counters().snapshot();
@@ -113,7 +113,7 @@ mod stock {
     pub struct Attach;
 
     impl Attach {
-        pub fn attach(&self, _: &mut http::Extensions) {}
+        pub fn attach<B>(&self, _: &mut http::Request<B>) {}
         pub fn report(&self) -> &str {
             "stock"
         }
