@@ -176,6 +176,38 @@ fn a_client_that_does_not_read_delays_a_close_by_the_linger_time_at_most() {
 }
 
 #[test]
+fn a_close_in_the_middle_of_a_frame_waits_for_its_end() {
+    let options = Options { close_linger: support::DEADLINE, ..Options::default() };
+    let server = Setup { options: Some(options), ..Setup::default() }.start();
+    let mut client = WebSocket::open(server.addr);
+    let socket = socket(&server, 0);
+    let large = Bytes::from(vec![7; 64 << 20]);
+    socket.emit_binary(large.clone()).unwrap();
+    socket.emit("nobody waits for this").unwrap();
+    assert!(socket.emit_volatile("nor for this"));
+    wait_until("a part is written", || server.control.counters().snapshot().bytes_out > 1000);
+    client.send(CLOSE, &[3, 232]);
+    wait_until("the close is heard", || socket.is_closed());
+    assert!(client.frame().payload == large);
+    client.expect_close(1000);
+    expect_reason(&server, TransportClose);
+}
+
+#[test]
+fn a_volatile_packet_goes_out_before_the_goodbye() {
+    let server = Server::start();
+    let mut client = WebSocket::open(server.addr);
+    let socket = socket(&server, 0);
+    socket.emit_binary(vec![7; 16 << 20]).unwrap();
+    assert!(socket.emit_volatile("volatile"));
+    socket.close(ClosingServer);
+    assert_eq!(client.frame().opcode, BINARY);
+    client.expect_text("4volatile");
+    client.expect_text("1");
+    client.expect_close(1000);
+}
+
+#[test]
 fn a_queue_has_its_places_and_gives_back_what_finds_none() {
     let config = EngineIoConfig::builder().max_buffer_size(3).build();
     let server = Setup { config, ..Setup::default() }.start();
@@ -258,8 +290,8 @@ fn a_handler_that_panics_ends_its_session_and_nothing_else() {
     client.text("4panic");
     client.expect_text("1");
     client.expect_close(1000);
-    wait_until("its session is gone", || server.control.sessions().len() == 1);
-    assert_eq!(server.echo.reasons(), [TransportError]);
+    wait_until("the handler is told", || server.echo.reasons() == [TransportError]);
+    assert_eq!(server.control.sessions().len(), 1);
     let polling = Polling::open(server.addr);
     let poll = polling.poll_later();
     polling.post("4panic");

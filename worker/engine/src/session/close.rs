@@ -44,8 +44,10 @@ impl Session {
                 return;
             }
             let is_websocket = matches!(state.link, Link::Websocket(_));
-            if !matches!(manner, Manner::Orderly(_)) {
-                self.drop_queue(&mut state);
+            match manner {
+                Manner::Orderly(_) => self.counters().queued_bytes.add(state.queue.settle_volatile() as u64),
+                Manner::Answer(_) => self.counters().queued_bytes.sub(state.queue.clear_unstarted() as u64),
+                Manner::Silent | Manner::Reset => self.drop_queue(&mut state),
             }
             // A poll has to be answered, and the close packet is what ends a polling client in order.
             if !is_websocket || matches!(manner, Manner::Orderly(_)) {

@@ -144,6 +144,24 @@ impl Queue {
         left
     }
 
+    /// Makes the volatile item an ordinary one, the last: nothing may follow what ends a session. Returns what it costs.
+    pub(crate) fn settle_volatile(&mut self) -> usize {
+        self.volatile.take().map_or(0, |item| self.push(*item))
+    }
+
+    /// Drops everything but an item that has begun to go out: half a frame would turn the next one into noise. Returns the
+    /// bytes that waited.
+    pub(crate) fn clear_unstarted(&mut self) -> usize {
+        let started = (self.written > 0).then(|| self.first.take()).flatten();
+        let (written, before) = (self.written, self.bytes);
+        self.clear();
+        if let Some(started) = started {
+            self.push(started);
+            self.written = written;
+        }
+        before - self.bytes
+    }
+
     /// Drops everything; returns the bytes that waited.
     pub(crate) fn clear(&mut self) -> usize {
         let Self { reserved, bytes, .. } = std::mem::take(self);
