@@ -1,0 +1,178 @@
+//! A WebSocket's byte stream in two halves: its own task reads, the flush task writes.
+//!
+//! TCP and Unix sockets are used as such, taken out of hyper: both halves go to the kernel without a lock, and a write
+//! costs neither a waker nor tokio's budget. Anything else (TLS, a pipe of a test) is shared through a mutex.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, tcp, unix},
+};
+
+/// The half that the connection's task reads from.
+pub(crate) enum Reader {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+    Other(Arc<Mutex<Other>>),
+}
+
+/// The half that everybody writes to who holds the session's lock. Dropping it ends the stream in this direction.
+pub(crate) enum Writer {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+    Other(Arc<Mutex<Other>>),
+}
+
+/// A stream that is not a plain socket.
+pub(crate) struct Other {
+    stream: Box<dyn Stream>,
+    /// Bytes may be in a buffer of the stream.
+    unflushed: bool,
+}
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Takes the stream out of hyper, with a copy of what hyper has read of it already: the bytes as they come are a view
+/// into hyper's read buffer and would keep all of it.
+pub(crate) fn split_upgraded(upgraded: Upgraded) -> (Reader, Writer, Vec<u8>) {
+    let upgraded = match take::<TcpStream>(upgraded) {
+        Ok((stream, early)) => {
+            let (reader, writer) = stream.into_split();
+            return (Reader::Tcp(reader), Writer::Tcp(writer), early.to_vec());
+        }
+        Err(upgraded) => upgraded,
+    };
+    match take::<UnixStream>(upgraded) {
+        Ok((stream, early)) => {
+            let (reader, writer) = stream.into_split();
+            (Reader::Unix(reader), Writer::Unix(writer), early.to_vec())
+        }
+        Err(upgraded) => {
+            let (reader, writer) = split(TokioIo::new(upgraded));
+            (reader, writer, Vec::new())
+        }
+    }
+}
+
+/// Shares any stream.
+pub(crate) fn split(stream: impl Stream + 'static) -> (Reader, Writer) {
+    let other = Arc::new(Mutex::new(Other { stream: Box::new(stream), unflushed: false }));
+    (Reader::Other(other.clone()), Writer::Other(other))
+}
+
+/// The stream under hyper's own connection, or under hyper-util's that knows two protocols.
+fn take<S: Stream + 'static>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<S>>() {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    auto::upgrade::downcast::<TokioIo<S>>(upgraded).map(|parts| (parts.io.into_inner(), parts.read_buf))
+}
+
+impl Reader {
+    /// The number of bytes read; 0 at the end of the stream.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        let read = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            Self::Other(other) => Pin::new(&mut lock(other).stream).poll_read(cx, &mut buf),
+        };
+        read.map_ok(|()| buf.filled().len())
+    }
+
+    /// Ends the other direction, if dropping the [`Writer`] did not.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Other(other) => Pin::new(&mut lock(other).stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes what can be written now, or fails with `WouldBlock`; `waker` is the connection's task.
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>], waker: Option<&Waker>) -> io::Result<usize> {
+        match (self, slices) {
+            // `send(2)` is cheaper than `writev(2)`.
+            (Self::Tcp(stream), [one]) => stream.try_write(one),
+            (Self::Tcp(stream), _) => stream.try_write_vectored(slices),
+            (Self::Unix(stream), [one]) => stream.try_write(one),
+            (Self::Unix(stream), _) => stream.try_write_vectored(slices),
+            (Self::Other(other), _) => {
+                let mut other = lock(other);
+                other.unflushed = true;
+                let one = slices.iter().find(|slice| !slice.is_empty()).copied();
+                with_waker(waker, |cx| match one {
+                    Some(one) if !other.stream.is_write_vectored() => {
+                        Pin::new(&mut other.stream).poll_write(cx, &one)
+                    }
+                    _ => Pin::new(&mut other.stream).poll_write_vectored(cx, slices),
+                })
+            }
+        }
+    }
+
+    /// Has the stream pass on what it buffers; `WouldBlock` if it needs more time.
+    pub(crate) fn flush(&self, waker: Option<&Waker>) -> io::Result<()> {
+        let Self::Other(other) = self else { return Ok(()) };
+        let mut other = lock(other);
+        if other.unflushed {
+            with_waker(waker, |cx| Pin::new(&mut other.stream).poll_flush(cx))?;
+            other.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Ready when a write may succeed (for other streams the write itself will tell). So does an error.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.as_ref().poll_write_ready(cx).map(drop),
+            Self::Unix(stream) => stream.as_ref().poll_write_ready(cx).map(drop),
+            Self::Other(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Makes the close a reset, so the kernel does not keep what the peer does not take.
+    pub(crate) fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // It fails on a socket that is closed already, which is as good.
+            let _ = stream.as_ref().set_zero_linger();
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Unix(_) => "Unix",
+            Self::Other(_) => "Other",
+        })
+    }
+}
+
+fn with_waker<T>(
+    waker: Option<&Waker>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    match poll(&mut Context::from_waker(waker.unwrap_or(Waker::noop()))) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn lock(other: &Mutex<Other>) -> MutexGuard<'_, Other> {
+    other.lock().unwrap_or_else(PoisonError::into_inner)
+}
