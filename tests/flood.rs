@@ -67,9 +67,12 @@ fn flood(address: SocketAddr, stop: &AtomicBool) {
     const PAUSE: Duration = Duration::from_millis(10);
     const NEW_PER_PAUSE_MAX: usize = 20;
     let mut strangers: Vec<TcpStream> = (0..STRANGERS).map(|number| stranger(address, number)).collect();
+    let mut first = 0; // looked at in turn, else those who are thrown out at once would come again all the time
     while !stop.load(Relaxed) {
-        let gone = (0..STRANGERS).filter(|number| is_gone(&strangers[*number as usize]));
+        let in_turn = (first..STRANGERS).chain(0..first);
+        let gone = in_turn.filter(|number| is_gone(&strangers[*number as usize]));
         let gone: Vec<u32> = gone.take(NEW_PER_PAUSE_MAX).collect();
+        first = gone.last().map_or(0, |last| (last + 1) % STRANGERS);
         for number in gone {
             strangers[number as usize] = stranger(address, number);
         }
