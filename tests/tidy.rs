@@ -145,8 +145,10 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 }
 
 /// The manifest of each crate, by its folder.
+/// Of the workspace's crates. A workspace of its own below it is what is compared with, such as the stock engine.
 fn manifests() -> BTreeMap<String, String> {
     let all = files(&["toml"]).filter(|file| file.path.file_name().is_some_and(|name| name == "Cargo.toml"));
+    let all = all.filter(|file| file.path == Path::new("Cargo.toml") || !file.text.contains("[workspace]"));
     let by_folder = all.map(|file| (file.path.parent().unwrap().to_str().unwrap().to_owned(), file.text));
     by_folder.collect()
 }
