@@ -92,7 +92,12 @@ impl Connection {
     async fn serve(&mut self) -> End {
         let mut open = self.shared.open.subscribe();
         loop {
+            let delivered = self.shared.counters.delivered.get();
             let turn = self.turn();
+            if self.shared.counters.delivered.get() != delivered {
+                // Who was woken writes first: what a reply confirms is out of this process, should it die now.
+                tokio::task::yield_now().await;
+            }
             if let Some(cut) = self.client.cut.get() {
                 return End::Slow(cut);
             }
