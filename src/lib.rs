@@ -36,6 +36,7 @@
 
 mod command;
 mod config;
+mod emission;
 mod exit;
 mod logging;
 mod server;

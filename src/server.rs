@@ -13,6 +13,7 @@ use oxherd_supervisor::{ControlError, ListenError, SupervisorError};
 use oxherd_worker::{BoxError, Worker};
 use thiserror::Error;
 
+use crate::command::emit::{self, EmitError};
 use crate::command::{Command, CommandLine, check, client};
 use crate::config::{self, Complaints, Environment, Flags};
 use crate::exit::Exit;
@@ -45,6 +46,8 @@ enum ServerError {
     Supervisor(SupervisorError),
     #[error(transparent)]
     Client(ClientError),
+    #[error(transparent)]
+    Emit(EmitError),
 }
 
 impl Server {
@@ -97,6 +100,11 @@ impl Server {
             Some(Command::Check) => {
                 check::check(flags, &self.environment).map_err(ServerError::Configuration)
             }
+            Some(Command::Emit(arguments)) => {
+                let control =
+                    config::control_path(flags, &self.environment).map_err(ServerError::Configuration)?;
+                emit::emit(arguments, &control).map_err(ServerError::Emit)
+            }
             Some(Command::Ask(question)) => {
                 let control =
                     config::control_path(flags, &self.environment).map_err(ServerError::Configuration)?;
@@ -138,7 +146,10 @@ impl ServerError {
                 SupervisorError::Listen(ListenError::InUse { .. })
                 | SupervisorError::Control(ControlError::InUse { .. }),
             ) => Exit::AddressInUse,
-            ServerError::Supervisor(_) | ServerError::InsideRuntime | ServerError::Client(_) => Exit::Failed,
+            ServerError::Supervisor(_)
+            | ServerError::InsideRuntime
+            | ServerError::Client(_)
+            | ServerError::Emit(_) => Exit::Failed,
         }
     }
 }

@@ -156,3 +156,73 @@ fn the_bus_can_be_replaced_on_request() {
     let mut peer = clients(&herd);
     peer.step("chatter", json!({ "each": 2, "churn": false }));
 }
+
+#[test]
+fn backends_publish_by_http_and_by_command_to_members_on_every_worker() {
+    let herd = herd("[api]\nkey = \"open sesame\"");
+    let mut peer = clients(&herd);
+    peer.step("heard", json!({ "event": "news" }));
+
+    let body =
+        json!({ "rooms": ["room 0", "room 1", "room 2"], "event": "news", "args": ["by HTTP", { "n": 1 }] });
+    assert_eq!(post(&herd, "Bearer open sesame", &body.to_string()), (200, json!({ "ok": true })));
+    let command = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(support::binary());
+        command.args(["emit", "--control"]).arg(&herd.control).args(arguments);
+        command.output().unwrap()
+    };
+    let emitted = command(&[
+        "--room",
+        "room 0",
+        "--room",
+        "room 1",
+        "--room",
+        "room 2",
+        "news",
+        "\"by command\"",
+        "[2]",
+    ]);
+    assert!(emitted.status.success(), "{emitted:?}");
+
+    let heard = peer.step("outside", json!({ "count": 2 }));
+    for client in heard.as_array().unwrap() {
+        let parts: BTreeSet<String> =
+            client["heard"].as_array().unwrap().iter().map(Value::to_string).collect();
+        let expected = [r#"["by HTTP",{"n":1}]"#, r#"["by command",[2]]"#].map(str::to_owned);
+        assert_eq!(parts, BTreeSet::from(expected), "{client}");
+        assert_eq!(client["heard"].as_array().unwrap().len(), 2, "once each");
+    }
+
+    for (authorization, body, status) in [
+        ("Bearer open", body.to_string(), 401),
+        ("open sesame", body.to_string(), 401),
+        ("Bearer open sesame", "{".to_owned(), 400),
+        ("Bearer open sesame", "{\"event\":\"connect\"}".to_owned(), 400),
+        ("Bearer open sesame", "{\"event\":\"x\",\"room\":\"a\"}".to_owned(), 422),
+        ("Bearer open sesame", "{\"event\":\"x\",\"namespace\":\"x\"}".to_owned(), 400),
+    ] {
+        let (answered, answer) = post(&herd, authorization, &body);
+        assert_eq!((answered, &answer["ok"]), (status, &json!(false)), "{body}: {answer}");
+        assert!(answer["error"].is_string());
+    }
+    for arguments in [&["news", "no json"][..], &["", "1"], &["connect"], &["--namespace", "x", "news"]] {
+        assert!(!command(arguments).status.success(), "{arguments:?}");
+    }
+    assert!(!herd.log().contains("open sesame"), "no secret in the log");
+}
+
+/// `POST /api/emit`: status and answer.
+fn post(herd: &Herd, authorization: &str, body: &str) -> (u16, Value) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(herd.address()).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let length = body.len();
+    let head = "POST /api/emit HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}

@@ -12,7 +12,6 @@ use support::{HerdBuilder, signal_pid};
 
 #[test]
 fn people_chat_in_the_page_and_it_survives_its_worker() {
-    // All tabs of one machine on one worker: rooms are local to it until a bus connects the workers.
     let mut herd = HerdBuilder::new().arguments(&["--host", "ox-1", "--affinity", "source-ip"]).start(2);
     let mut page = Peer::start("page.mjs", &[&format!("http://{}/", herd.address())]);
     let first = page.step("open", Value::Null);
@@ -51,5 +50,29 @@ fn people_chat_in_the_page_and_it_survives_its_worker() {
     assert!(tab["notes"].as_array().unwrap().contains(&note), "{tab}");
     assert_eq!(page.step("say", json!({ "tab": 0, "text": "still in the meadow" })), json!([1]));
     herd.until_ready(2);
+    page.step("close", Value::Null);
+}
+
+#[test]
+fn two_tabs_on_different_workers_see_each_others_messages() {
+    let herd = HerdBuilder::new().arguments(&["--host", "ox-1", "--affinity", "connection"]).start(2);
+    let mut page = Peer::start("page.mjs", &[&format!("http://{}/", herd.address())]);
+    let first = page.step("open", Value::Null);
+    // Each connection goes its own way; 50 that all go to one of two workers are no chance.
+    let elsewhere = (0..50).any(|_| {
+        let second = page.step("open", Value::Null);
+        let apart = second["worker"] != first["worker"];
+        if !apart {
+            page.step("closeTab", Value::Null);
+        }
+        apart
+    });
+    assert!(elsewhere, "a second tab reaches the other worker");
+    for tab in [0, 1] {
+        page.step("join", json!({ "tab": tab, "room": "meadow" }));
+    }
+    assert_eq!(page.step("say", json!({ "tab": 0, "text": "anybody there?" })), json!([1, 1]));
+    assert_eq!(page.step("say", json!({ "tab": 1, "text": "yes, on the other worker" })), json!([1, 1]));
+    assert_eq!(page.step("wrong", Value::Null), json!([]));
     page.step("close", Value::Null);
 }

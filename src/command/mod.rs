@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod client;
+pub(crate) mod emit;
 mod table;
 
 use std::ffi::OsString;
@@ -12,6 +13,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flags, Key, Value};
+
+use emit::EmitArguments;
 
 /// Runs a Socket.IO application on every core. Without a command: serve.
 ///
@@ -31,6 +34,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Check the configuration and start nothing
     Check,
+    /// Publish an event to clients of the box, whatever worker they are on
+    Emit(EmitArguments),
     #[command(flatten)]
     Ask(Question),
 }

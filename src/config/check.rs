@@ -24,8 +24,8 @@ pub(crate) const SLOTS_MAX: u16 = 1024;
 /// `HOST_NAME_MAX` of `sysconf(3)`.
 const HOST_BYTES_MAX: usize = 64;
 
-/// Bytes of the bus' password at most.
-const PASSWORD_BYTES_MAX: usize = 512;
+/// Bytes of a password or key at most.
+const SECRET_BYTES_MAX: usize = 512;
 
 /// Bytes of a log filter at most.
 const FILTER_BYTES_MAX: usize = 1024;
@@ -48,6 +48,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
         workers: read.key(Key::Workers, default.workers, auto_or(number(1..=WORKERS_MAX))),
         control: read.key(Key::Control, default.control, |value| path(value).map(Some)),
         client_bundle: read.key(Key::ClientBundle, default.client_bundle, |value| path(value).map(Some)),
+        api_key: read.key(Key::ApiSecret, default.api_key, secret),
         timing: Timing {
             boot: read.key(Key::BootTimeout, default.timing.boot, duration(ms(100)..=s(3600))),
             hang: read.key(Key::HangTimeout, default.timing.hang, duration(ms(500)..=s(3600))),
@@ -100,10 +101,9 @@ impl Reader<'_> {
 
     /// Beyond this machine a bus without a password would let everybody publish to every user.
     fn bus(&mut self, default: BusPlan) -> BusPlan {
-        let password = |value: &Value| line(PASSWORD_BYTES_MAX)(value).map(|text| Some(Secret::new(text)));
         let bus = BusPlan {
             listen: self.key(Key::BusListen, default.listen, addresses),
-            password: self.key(Key::BusPassword, default.password, password),
+            password: self.key(Key::BusPassword, default.password, secret),
         };
         let open = bus.password.is_none() && bus.listen.iter().any(|address| !address.ip().is_loopback());
         if open && let Some(typed) = self.low.get(Key::BusListen) {
@@ -121,6 +121,10 @@ impl Reader<'_> {
         let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
         self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
     }
+}
+
+fn secret(value: &Value) -> Result<Option<Secret>, String> {
+    line(SECRET_BYTES_MAX)(value).map(|text| Some(Secret::new(text)))
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
+use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
@@ -23,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) control: Option<PathBuf>,
     /// The official client's bundle; none by default.
     pub(crate) client_bundle: Option<PathBuf>,
+    /// What a backend must present to publish; without it nobody may.
+    pub(crate) api_key: Option<Secret>,
     pub(crate) timing: Timing,
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
@@ -43,6 +46,7 @@ impl Default for Config {
             workers: None,
             control: None,
             client_bundle: None,
+            api_key: None,
             timing: Timing {
                 boot: Duration::from_secs(30),
                 hang: Duration::from_secs(10),

@@ -25,13 +25,14 @@ pub(crate) enum Key {
     RedisUrl,
     BusListen,
     BusPassword,
+    ApiSecret,
 }
 
 /// What the name of every environment variable of oxherd begins with.
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 21] = [
+    pub(crate) const ALL: [Key; 22] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -53,6 +54,7 @@ impl Key {
         Key::RedisUrl,
         Key::BusListen,
         Key::BusPassword,
+        Key::ApiSecret,
     ];
 
     /// Its name in the file; a dot stands between a table and the key in it.
@@ -79,6 +81,7 @@ impl Key {
             Key::RedisUrl => "redis.url",
             Key::BusListen => "bus.listen",
             Key::BusPassword => "bus.password",
+            Key::ApiSecret => "api.key",
         }
     }
 
@@ -94,7 +97,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword)
+        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

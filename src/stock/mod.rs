@@ -10,9 +10,10 @@
 //! | `message` `{room, data}` | `{ok:true, id}` | every member gets `message` `{id, room, from, at, data}`; `from` is a socket's id, `at` milliseconds since 1970 |
 //! | anything else | `{ok:false, error}` | nothing; the connection stays |
 //!
-//! Over HTTP: `GET /` is a chat page, `GET /healthz` and `GET /readyz` answer for the box, and
+//! Over HTTP: `POST /api/emit` publishes for a backend that has the key, `GET /` is a chat page, `GET /healthz` and `GET /readyz` answer for the box, and
 //! `GET /socket.io/socket.io.js` is the official client if `client_bundle` names it.
 
+mod api;
 mod bundle;
 mod chat;
 mod event;
@@ -30,7 +31,8 @@ pub async fn application(worker: Worker) -> Result<Router, BoxError> {
     let chat = chat::Chat::new(worker.identity().clone());
     io.ns("/", async move |socket: SocketRef| chat.connected(&socket)).await?;
 
-    let pages = page::routes().merge(health::routes(worker)).layer(layer);
+    let api = api::routes(worker.cluster().clone(), worker.settings().stock.api_key.clone());
+    let pages = page::routes().merge(api).merge(health::routes(worker)).layer(layer);
     // The bundle's path is below the Socket.IO server's, which would take it for a handshake.
     Ok(Router::new().route(bundle::PATH, get(|| async move { bundle })).fallback_service(pages))
 }

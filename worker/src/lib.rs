@@ -34,6 +34,6 @@ mod run;
 mod worker;
 
 pub use http::Internal;
-pub use oxherd_adapter::{Adapter, Cluster};
+pub use oxherd_adapter::{Adapter, Cluster, Config as ClusterConfig};
 pub use run::run;
 pub use worker::{BoxError, SocketRef, Worker};

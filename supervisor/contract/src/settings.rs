@@ -105,4 +105,6 @@ pub struct HttpSettings {
 pub struct StockSettings {
     /// The official client's bundle, served at `/socket.io/socket.io.js`.
     pub client_bundle: Option<PathBuf>,
+    /// What a backend must present to `POST /api/emit`; without it nobody may.
+    pub api_key: Option<Secret>,
 }
