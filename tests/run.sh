@@ -39,6 +39,11 @@ cargo test --workspace --exclude oxherd --locked
 cargo test -p oxherd --lib --bins --examples --locked
 cargo test -p oxherd --doc --locked
 
+say 'The adapter over the bus in place of Redis'
+cargo build -p oxherd-bus --examples --locked
+ADAPTER_TEST_BUS="$PWD/target/debug/examples/bus" \
+  cargo test -p oxherd-adapter --locked --test broadcasts --test questions --test requests --test robustness
+
 say 'End-to-end tests'
 # One at a time: they start whole boxes, and some watch time or load.
 cargo build -p oxherd --bins --examples --locked
