@@ -28,7 +28,7 @@ where
         Ok(result) => result.map_err(BootError::Application)?,
         Err(Panicked(message)) => return Err(BootError::Panicked(message)),
     };
-    let app = App::new(router, engine_paths(&worker));
+    let app = App::new(router, engine_paths(&worker), worker.settings().http.write_timeout);
     Probe(&app).handshake().await.map_err(BootError::Probe)?;
     Ok(app)
 }

@@ -30,10 +30,9 @@ impl Pair {
     async fn start() -> Self {
         let redis = Redis::start().await;
         let quick = |name: &str| {
-            let config = config(&redis)
-                .reply_timeout(Duration::from_millis(500))
-                .heartbeat(Duration::from_millis(300));
-            config.connect_timeout(Duration::from_millis(500)).client_name(name).unwrap()
+            let config =
+                config(&redis).reply_timeout(Duration::from_secs(2)).heartbeat(Duration::from_millis(300));
+            config.connect_timeout(Duration::from_secs(2)).client_name(name).unwrap()
         };
         let (a, b) =
             (Server::with(quick("worker-a"), &["/"]).await, Server::with(quick("worker-b"), &["/"]).await);

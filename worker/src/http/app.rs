@@ -2,13 +2,16 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
+use engineioxide::control::{Control, Options};
 use hyper::body::Incoming;
 use tower::Service;
 
@@ -21,12 +24,20 @@ use crate::connection::{Connection, Connections, Phase};
 pub(crate) struct App {
     router: Router,
     engine_paths: Box<[String]>,
+    engine: Control,
 }
+
+/// Bytes that may wait for one client; one that is further behind is closed, rather than left with a hole in its
+/// stream. A burst of a hundred messages of the largest kind that chats send fits many times.
+const SLOW_BUDGET_BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("not zero");
 
 impl App {
     /// `engine_paths` start with a slash and end without one; the first is the one that is probed.
-    pub fn new(router: Router, engine_paths: Box<[String]>) -> Self {
-        App { router, engine_paths }
+    /// A client that takes nothing for `slow_after` while something waits for it is closed.
+    pub fn new(router: Router, engine_paths: Box<[String]>, slow_after: Duration) -> Self {
+        let (slow_budget, slow_after) = (Some(SLOW_BUDGET_BYTES), Some(slow_after));
+        let engine = Control::new(Options { slow_budget, slow_after, ..Options::default() });
+        App { router, engine_paths, engine }
     }
 
     /// Answers one request of one connection.
@@ -40,6 +51,9 @@ impl App {
         let kind = session::kind(&request, &self.engine_paths);
         let phase = if kind == Kind::Poll { Phase::Polling } else { Phase::Serving };
         connections.head_arrived(connection, phase);
+        if session::is_at_one_of(request.uri().path(), &self.engine_paths) {
+            self.engine.attach(&mut request);
+        }
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }

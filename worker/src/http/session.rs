@@ -54,7 +54,7 @@ pub(crate) enum Kind {
 
 /// Tells what a request is to the engines at these paths, which start with a slash and end without one.
 pub(crate) fn kind<B>(request: &Request<B>, engine_paths: &[String]) -> Kind {
-    if request.method() != Method::GET || !engine_paths.iter().any(|at| is_at(request.uri().path(), at)) {
+    if request.method() != Method::GET || !is_at_one_of(request.uri().path(), engine_paths) {
         return Kind::Other;
     }
     let parameters = || request.uri().query().unwrap_or_default().split('&');
@@ -63,6 +63,11 @@ pub(crate) fn kind<B>(request: &Request<B>, engine_paths: &[String]) -> Kind {
         true if parameters().any(|parameter| parameter == "transport=polling") => Kind::Poll,
         true => Kind::Other,
     }
+}
+
+/// Whether a path is one of these engines'.
+pub(crate) fn is_at_one_of(path: &str, engine_paths: &[String]) -> bool {
+    engine_paths.iter().any(|engine_path| is_at(path, engine_path))
 }
 
 /// As the engine decides it: its path itself or one below it.

@@ -56,9 +56,11 @@ fn a_long_poll_is_answered_at_once() {
     let begun = Instant::now();
     process.drain(PATIENCE);
     let answer = client.answer();
-    assert_eq!((answer.status, answer.closes), (200, true), "{answer:?}");
-    process.leaves();
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((answer.status, answer.closes), (200, true), "{answer:?}");
+    // The engine keeps its word for the one between two polls, which might still fetch it, for a second.
+    process.leaves();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(process.row().sessions.load(Relaxed), 0);
 }
 
@@ -68,11 +70,10 @@ fn a_long_poll_without_a_namespace_does_not_hold_the_drain() {
     let mut client = Client::connect(address);
     let open: serde_json::Value = serde_json::from_str(&client.get(HANDSHAKE).body[1..]).unwrap();
     let path = format!("{HANDSHAKE}&sid={}", open["sid"].as_str().unwrap());
-    assert_eq!(client.get(&path).body, "2");
     client.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
     let mut silent = Client::connect(address);
     wait_until("all are taken", || {
-        process.row().requests.load(Relaxed) == 3 && process.row().accepted.load(Relaxed) == 2
+        process.row().requests.load(Relaxed) == 2 && process.row().accepted.load(Relaxed) == 2
     });
     process.drain(PATIENCE);
     assert!(client.is_at_end() && silent.is_at_end());

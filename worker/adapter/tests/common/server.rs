@@ -33,7 +33,9 @@ impl Server {
     /// Does not wait for Redis.
     pub async fn unconnected(config: Config, namespaces: &[&'static str]) -> Self {
         let cluster = Cluster::start(config).unwrap();
-        let (layer, io) = SocketIo::builder().with_adapter::<Adapter>(cluster.clone()).build_layer();
+        // What a client on a busy machine has not read yet must not be dropped: it is the cluster that is tested.
+        let builder = SocketIo::builder().max_buffer_size(100_000);
+        let (layer, io) = builder.with_adapter::<Adapter>(cluster.clone()).build_layer();
         cluster.attach(io.clone());
         for namespace in namespaces {
             io.ns(*namespace, connected).await.unwrap();
