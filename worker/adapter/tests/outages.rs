@@ -270,3 +270,27 @@ async fn a_password_and_a_unix_socket_are_enough_to_connect() {
     drop((server, stranger, redis));
     std::fs::remove_file(path).unwrap();
 }
+
+/// Redis 5 knows no HELLO. With the command taken away, today's Redis does not either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_resp3_serves_as_well() {
+    let redis = Redis::with(&["--rename-command", "HELLO", ""]).await;
+    let quick = || config(&redis).heartbeat(Duration::from_millis(50));
+    let (a, b) = (Server::with(quick(), &["/"]).await, Server::with(quick(), &["/"]).await);
+    let clients = Peer::start();
+    clients.js(&format!("my.a = await connect({:?}); my.b = await connect({:?});", a.url, b.url)).await;
+    for n in 0..100 {
+        a.cluster.of("/").emit("n", &n).unwrap();
+    }
+    a.cluster.of("/").emit("fence", &()).unwrap();
+    assert_eq!(clients.js("return (await before(my.b)).length").await, 100);
+    assert!(a.cluster.of("/").fetch_sockets().await.unwrap().is_complete());
+    // Both connections, of both servers.
+    let _: usize = redis.ask(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal")).await;
+    let _: usize = redis.ask(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub")).await;
+    wait("it was noticed", || a.cluster.stats().reconnects == 2 && b.cluster.stats().reconnects == 2).await;
+    a.cluster.ready().await;
+    b.cluster.ready().await;
+    a.cluster.of("/").emit("fence", &()).unwrap();
+    clients.js("await before(my.b)").await;
+}

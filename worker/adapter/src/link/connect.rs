@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisResult,
+    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSubSink, PubSubStream},
 };
 use tokio::sync::Notify;
@@ -31,7 +31,7 @@ pub(super) enum Listener {
 /// Opens a connection to publish on.
 pub(super) async fn commands(config: &Config) -> RedisResult<Commands> {
     match resp3(config, |_| {}).await {
-        Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
+        Err(error) if lacks_resp3(&error) => {
             let client = client(config, ProtocolVersion::RESP2)?;
             let connection = client.get_multiplexed_async_connection_with_config(&timeouts(config)).await?;
             name(config, Commands { connection, lost: Arc::default() }).await
@@ -46,7 +46,7 @@ pub(super) async fn listener(
     push: impl Fn(PushInfo) + Send + Sync + 'static,
 ) -> RedisResult<Listener> {
     match resp3(config, push).await {
-        Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
+        Err(error) if lacks_resp3(&error) => {
             // A connection that is subscribed cannot be named with RESP2, and the crate gives no way before.
             let client = client(config, ProtocolVersion::RESP2)?;
             let pubsub = tokio::time::timeout(config.connect_timeout, client.get_async_pubsub());
@@ -55,6 +55,12 @@ pub(super) async fn listener(
         }
         other => other.map(Listener::Resp3),
     }
+}
+
+/// The crate knows the words of Redis 5; since 7.0 another kind of quotes is around the command's name.
+fn lacks_resp3(error: &RedisError) -> bool {
+    let unknown = |detail: &str| detail.starts_with("unknown command") && detail.contains("HELLO");
+    error.kind() == ErrorKind::RESP3NotSupported || error.detail().is_some_and(unknown)
 }
 
 async fn resp3(config: &Config, push: impl Fn(PushInfo) + Send + Sync + 'static) -> RedisResult<Commands> {
