@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use axum::Router;
+use oxherd_contract::causes::with_causes;
 use oxherd_contract::{CHILD_ARGUMENT, Role};
 use oxherd_supervisor::control::client::ClientError;
 use oxherd_supervisor::{ControlError, ListenError, SupervisorError};
@@ -152,16 +153,6 @@ impl ServerError {
             | ServerError::Emit(_) => Exit::Failed,
         }
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::Signal;
 use oxherd_contract::VERSION;
+use oxherd_contract::causes::with_causes;
 use oxherd_contract::ids::{Generation, RowIndex, WorkerId, WorkerIndex};
 use oxherd_contract::link::{DESCRIPTORS_MAX, LinkError, SupervisorLink};
 use oxherd_contract::message::ToChild;
@@ -175,9 +176,4 @@ fn send(
         ToChild::Accept(slots) if slots.len() != descriptors.len() => Ok(()), // the listeners were closed meanwhile
         _ => link.send(message, &descriptors),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

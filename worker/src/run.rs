@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::ToSupervisor;
@@ -37,7 +38,7 @@ where
     let (link, birth) = match be_born() {
         Ok(born) => born,
         Err(error) => {
-            eprintln!("oxherd worker: {}", chain(&error)); // there is no log yet, perhaps no supervisor
+            eprintln!("oxherd worker: {}", with_causes(&error)); // there is no log yet, perhaps no supervisor
             return ExitCode::FAILURE;
         }
     };
@@ -51,7 +52,7 @@ where
     match live(link, birth, application) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = chain(error.as_ref()), "cannot start");
+            tracing::error!(error = with_causes(error.as_ref()), "cannot start");
             ExitCode::FAILURE
         }
     }
@@ -138,18 +139,7 @@ where
 
 /// Cut to what fits into a message, at the end, where the deepest causes are.
 fn failure(error: &dyn Error) -> ToSupervisor {
-    let mut reason = chain(error);
+    let mut reason = with_causes(error);
     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     ToSupervisor::BootFailed { reason }
-}
-
-/// An error with all its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

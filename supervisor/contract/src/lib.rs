@@ -10,6 +10,7 @@
 //! ([`ids`], [`listen`]), sentences ([`message`], [`settings`]) and the two media that carry them
 //! ([`link`], [`scoreboard`]). [`VERSION`] numbers all of it together.
 
+pub mod causes;
 pub mod child;
 pub mod ids;
 pub mod link;

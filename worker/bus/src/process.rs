@@ -1,7 +1,6 @@
 //! The bus as a child of a supervisor: the life of the process, from its first line to its exit status.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use oxherd_contract::VERSION;
+use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::ids::WorkerId;
 use oxherd_contract::link::{ChildLink, LinkError};
@@ -75,7 +75,7 @@ pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
     {
         Ok(link) => link,
         Err(error) => {
-            eprintln!("oxherd bus: {}", chain(&error)); // there is no log and no supervisor
+            eprintln!("oxherd bus: {}", with_causes(&error)); // there is no log and no supervisor
             return ExitCode::FAILURE;
         }
     };
@@ -83,7 +83,7 @@ pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _: Result<(), LinkError> =
-                link.send(&ToSupervisor::BootFailed { reason: chain(&error) }, &[]);
+                link.send(&ToSupervisor::BootFailed { reason: with_causes(&error) }, &[]);
             ExitCode::FAILURE
         }
     }
@@ -191,15 +191,4 @@ async fn hang_up(link: &ChildLink) {
             Err(error) => return tracing::error!(%error, "the supervisor is gone"),
         }
     }
-}
-
-/// An error with all its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
