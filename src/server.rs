@@ -1,6 +1,5 @@
 //! [`Server`]: the one statement of `main`, in every role that this executable plays.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
