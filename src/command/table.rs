@@ -181,7 +181,7 @@ mod tests {
         serde_json::json!({
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
             "uptime_ms": 5000, "connections": 1, "sessions": 1, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
-            "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0,
+            "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0, "refused": 0,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use oxherd_contract::edge::{CorsSettings, TrustedProxies};
+use oxherd_contract::listen::Address;
 use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
@@ -10,10 +12,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::checked::Config;
 use super::complaint::Complaints;
+use super::edge::{TlsFiles, cors_conflict, origins, pem_files, trusted_proxies};
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{addresses, auto_or, duration, line, number, path, redis_url};
+use super::value::{addresses, auto_or, duration, line, number, path, redis_url, truth};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -38,12 +41,19 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
+    let trusted_proxies = read.key(Key::TrustedProxies, default.trusted_proxies, trusted_proxies);
+    let tls = TlsFiles {
+        certificates: read.key(Key::TlsCertificate, default.tls.certificates, pem_files),
+        keys: read.key(Key::TlsKey, default.tls.keys, pem_files),
+    };
+    let listen = match low.get(Key::Listen) {
+        Some(typed) => listeners(typed, choice, read.complaints),
+        None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
+    };
+    read.layers_need(&listen, &tls, &trusted_proxies);
     Config {
         host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
-        listen: match low.get(Key::Listen) {
-            Some(typed) => listeners(typed, choice, read.complaints),
-            None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
-        },
+        listen,
         slots: read.key(Key::Slots, default.slots, auto_or(number(1..=SLOTS_MAX))),
         workers: read.key(Key::Workers, default.workers, auto_or(number(1..=WORKERS_MAX))),
         control: read.key(Key::Control, default.control, |value| path(value).map(Some)),
@@ -75,6 +85,9 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 duration(ms(100)..=s(3600)),
             ),
         },
+        trusted_proxies,
+        tls,
+        cors: read.cors(default.cors),
         log: LogSettings {
             format: read.key(Key::LogFormat, default.log.format, log_format),
             filter: read.key(Key::LogFilter, default.log.filter, log_filter),
@@ -114,6 +127,32 @@ impl Reader<'_> {
             );
         }
         bus
+    }
+
+    /// What a listener expects must be possible.
+    fn layers_need(&mut self, listen: &[Listen], tls: &TlsFiles, proxies: &TrustedProxies) {
+        let Some(typed) = self.low.get(Key::Listen) else { return };
+        if listen.iter().any(|one| one.layers.tls) && tls.certificates.is_empty() {
+            let why = "a listener with tls needs tls.certificate and tls.key";
+            self.complaints.value(Key::Listen, typed, why);
+        }
+        let over_tcp = |one: &Listen| one.layers.proxy_protocol && matches!(one.address, Address::Tcp(_));
+        if listen.iter().any(over_tcp) && proxies.0.is_empty() {
+            let why =
+                "a listener with proxy_protocol takes connections from trusted_proxies only: name them there";
+            self.complaints.value(Key::Listen, typed, why);
+        }
+    }
+
+    fn cors(&mut self, default: CorsSettings) -> CorsSettings {
+        let cors = CorsSettings {
+            origins: self.key(Key::CorsOrigins, default.origins, origins),
+            credentials: self.key(Key::CorsCredentials, default.credentials, truth),
+        };
+        if let (Some(why), Some(typed)) = (cors_conflict(&cors), self.low.get(Key::CorsCredentials)) {
+            self.complaints.value(Key::CorsCredentials, typed, why);
+        }
+        cors
     }
 
     /// A box that ignored its Redis would look like a part of a cluster and be none.

@@ -4,10 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oxherd_contract::edge::{CorsSettings, Layers, TrustedProxies};
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
+
+use super::edge::TlsFiles;
 
 /// All keys, each with a valid value.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
+    /// None by default: nobody is believed.
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) tls: TlsFiles,
+    pub(crate) cors: CorsSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -41,7 +48,12 @@ impl Default for Config {
         let address = Address::Tcp(([127, 0, 0, 1], 3000).into());
         Config {
             host: None,
-            listen: vec![Listen { address, affinity: Affinity::Auto, mode: UNIX_MODE }],
+            listen: vec![Listen {
+                address,
+                affinity: Affinity::Auto,
+                mode: UNIX_MODE,
+                layers: Layers::default(),
+            }],
             slots: None,
             workers: None,
             control: None,
@@ -61,6 +73,9 @@ impl Default for Config {
                 header_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
             },
+            trusted_proxies: TrustedProxies::default(),
+            tls: TlsFiles::default(),
+            cors: CorsSettings::default(),
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }

@@ -75,7 +75,7 @@ impl Reader<'_> {
                 Err(_) => Value::Other("an integer beyond 64 bits", digits.to_string()),
             },
             DeValue::Float(digits) => Value::Other("a float", digits.to_string()),
-            DeValue::Boolean(truth) => Value::Other("a boolean", truth.to_string()),
+            DeValue::Boolean(truth) => Value::Truth(*truth),
             DeValue::Datetime(time) => Value::Other("a date", time.to_string()),
             DeValue::Array(items) => Value::List(items.iter().map(|item| self.typed(item)).collect()),
             DeValue::Table(table) => Value::Table(

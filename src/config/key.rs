@@ -20,6 +20,11 @@ pub(crate) enum Key {
     HttpHalfOpenMax,
     HttpHeaderTimeout,
     HttpWriteTimeout,
+    TrustedProxies,
+    TlsCertificate,
+    TlsKey,
+    CorsOrigins,
+    CorsCredentials,
     LogFormat,
     LogFilter,
     RedisUrl,
@@ -32,7 +37,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 27] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -49,6 +54,11 @@ impl Key {
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
         Key::HttpWriteTimeout,
+        Key::TrustedProxies,
+        Key::TlsCertificate,
+        Key::TlsKey,
+        Key::CorsOrigins,
+        Key::CorsCredentials,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
@@ -76,6 +86,11 @@ impl Key {
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::TrustedProxies => "trusted_proxies",
+            Key::TlsCertificate => "tls.certificate",
+            Key::TlsKey => "tls.key",
+            Key::CorsOrigins => "cors.origins",
+            Key::CorsCredentials => "cors.credentials",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
@@ -93,6 +108,19 @@ impl Key {
     /// The key of this name in the file.
     pub(crate) fn named(name: &str) -> Option<Key> {
         Key::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Whether its value may be a list: several in one variable are separated by commas.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(
+            self,
+            Key::Listen | Key::TrustedProxies | Key::TlsCertificate | Key::TlsKey | Key::CorsOrigins
+        )
+    }
+
+    /// Whether a running box can be given another value.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Key::TlsCertificate | Key::TlsKey)
     }
 
     /// Whether its value may contain a secret, and so is never shown.

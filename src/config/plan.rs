@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::listen::Address;
 use oxherd_contract::settings::{SharedSettings, StockSettings};
 use oxherd_supervisor::plan::{ControlPath, Plan};
 
+use super::certificates;
 use super::check::{SLOTS_MAX, WORKERS_MAX};
 use super::checked::Config;
 use super::complaint::Complaints;
@@ -20,8 +22,13 @@ const SLOTS_PER_WORKER: u16 = 4;
 /// Slots of a listener at least, unless configured.
 const SLOTS_MIN: u16 = 8;
 
-/// The plan for this machine. It is complete only if no complaint was added.
-pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mut Complaints) -> Plan {
+/// The plan for this machine, and what is allowed but should not stay so. It is complete only if no complaint was added.
+pub(crate) fn plan(
+    config: Config,
+    machine: &Machine,
+    low: &Low,
+    complaints: &mut Complaints,
+) -> (Plan, Vec<String>) {
     let control = control(&config, machine);
     let workers = config.workers.unwrap_or(machine.cores.clamp(1, WORKERS_MAX));
     let automatic = workers.max(machine.cores).saturating_mul(SLOTS_PER_WORKER).clamp(SLOTS_MIN, SLOTS_MAX);
@@ -35,7 +42,14 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         let typed = typed_or(low, Key::ClientBundle, path.display());
         complaints.value(Key::ClientBundle, &typed, "there is no such file");
     }
-    Plan {
+    let in_place = |key| typed_or(low, key, "");
+    let read = certificates::read(&config.tls, &machine.directory, in_place, complaints);
+    let edge = EdgeSettings {
+        listeners: config.listen.iter().map(|listen| listen.layers).collect(),
+        trusted_proxies: config.trusted_proxies,
+        cors: config.cors,
+    };
+    let plan = Plan {
         host: config.host.unwrap_or_else(|| machine.host.clone()),
         listeners: config.listen,
         slots,
@@ -43,13 +57,16 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         control,
         timing: config.timing,
         bus: config.bus,
+        certificates: read.certificates,
         shared: SharedSettings {
             log: config.log,
             http: config.http,
+            edge,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
-    }
+    };
+    (plan, read.warnings)
 }
 
 /// Where the control socket is: `--control`, else in the first of these directories that this process was given.

@@ -32,7 +32,7 @@ fn checked(text: &str) -> (Config, Low, Complaints) {
 
 fn planned(text: &str) -> Result<Plan, String> {
     let (config, low, mut complaints) = checked(text);
-    let plan = plan::plan(config, &machine(), &low, &mut complaints);
+    let (plan, _warnings) = plan::plan(config, &machine(), &low, &mut complaints);
     if complaints.is_empty() { Ok(plan) } else { Err(complaints.to_string()) }
 }
 
@@ -105,7 +105,7 @@ fn flags_go_over_the_environment_over_the_file_over_the_defaults() {
 #[test]
 fn an_unknown_variable_is_a_mistake_and_not_repeated() {
     let environment = environment(&[("OXHERD_REDIS", "redis://:secret@h"), ("OXHERD_REDIS_URL", "x:secret")]);
-    let complaints = load(&Flags::default(), &environment).unwrap_err().to_string();
+    let complaints = load(&Flags::default(), &environment).err().unwrap().to_string();
     assert!(complaints.contains("OXHERD_REDIS: no such key"), "{complaints}");
     assert!(complaints.contains("OXHERD_REDIS_URL: redis.url: expected redis://"), "{complaints}");
     assert!(!complaints.contains("secret"), "{complaints}");
@@ -114,7 +114,7 @@ fn an_unknown_variable_is_a_mistake_and_not_repeated() {
 #[test]
 fn a_named_file_that_is_missing_is_a_complaint() {
     let flags = Flags { file: Some("/nowhere/c.toml".into()), keys: Vec::new() };
-    let complaints = load(&flags, &Environment::default()).unwrap_err().to_string();
+    let complaints = load(&flags, &Environment::default()).err().unwrap().to_string();
     assert!(complaints.contains("/nowhere/c.toml: cannot read it: No such file"), "{complaints}");
 }
 
@@ -149,7 +149,7 @@ fn a_bad_listener_is_named_by_its_place() {
     let text = "[[listen]]\nadress = \"[::]:80\"\n[[listen]]\naddress = \"127.0.0.1:1\"\nmode = 0o600\n[[listen]]\naddress = \"127.0.0.1:1\"\naffinity = \"sticky\"\n";
     let complaints = planned(text).unwrap_err();
     for expected in [
-        "c.toml:2: listen[0].adress: unknown key; known here: address, affinity, mode",
+        "c.toml:2: listen[0].adress: unknown key; known here: address, affinity, mode, proxy_protocol, tls",
         "c.toml:1: listen[0]: expected an `address` in it",
         "listen[1].mode: only a Unix socket has a mode",
         "c.toml:8: listen[2].affinity = \"sticky\": expected \"auto\", \"source-ip\" or \"connection\"",

@@ -56,6 +56,27 @@ pub(crate) fn line(most: usize) -> impl Fn(&Value) -> Result<String, String> {
     }
 }
 
+/// `true` or `false`.
+pub(crate) fn truth(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Truth(truth) => Ok(*truth),
+        Value::Text(text) => text.parse().map_err(|_| "expected true or false".to_owned()),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A list of up to `most`, or one alone.
+pub(crate) fn one_or_list<T>(
+    most: usize,
+    one: impl Fn(&Value) -> Result<T, String>,
+) -> impl Fn(&Value) -> Result<Vec<T>, String> {
+    move |value| match value {
+        Value::List(items) if items.len() > most => Err(format!("expected {most} at most")),
+        Value::List(items) => items.iter().map(|item| one(&item.value)).collect(),
+        value => one(value).map(|one| vec![one]),
+    }
+}
+
 /// A path; a relative one is taken from the working directory later.
 pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     match value {

@@ -92,9 +92,14 @@ impl Supervisor {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
         let (bus, shared) = (self.bus_sockets.path().to_owned(), self.plan.shared.clone());
-        self.spawn(ChildId::Worker(worker), |row| {
+        let id = ChildId::Worker(worker);
+        self.spawn(id, |row| {
             ToChild::Settings(Box::new(WorkerSettings { contract: VERSION, identity, row, bus, shared }))
-        })
+        })?;
+        if !self.plan.certificates.is_empty() {
+            self.say(id, ToChild::Keys(self.current_keys()));
+        }
+        Ok(())
     }
 
     fn spawn_bus(&mut self, takes_over: bool) -> Result<(), SpawnError> {
@@ -117,7 +122,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn say(&mut self, id: ChildId, message: ToChild) {
+    pub(crate) fn say(&mut self, id: ChildId, message: ToChild) {
         let Some(child) = self.children.get_mut(&id) else { return };
         match child.say(message) {
             true => self.flush(id),
@@ -170,7 +175,7 @@ fn send(
             let known = slots.iter().filter_map(|slot| listeners.slot(slot.id));
             known.map(|(_, socket)| socket).collect()
         }
-        ToChild::Release(_) | ToChild::Drain { .. } => Vec::new(),
+        ToChild::Release(_) | ToChild::Drain { .. } | ToChild::Keys(_) => Vec::new(),
     };
     match message {
         ToChild::Accept(slots) if slots.len() != descriptors.len() => Ok(()), // the listeners were closed meanwhile

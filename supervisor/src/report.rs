@@ -97,6 +97,7 @@ impl Supervisor {
             evicted: count(|row| &row.evicted),
             panics: count(|row| &row.panics),
             bus_lost: count(|row| &row.bus_lost),
+            refused: count(|row| &row.refused),
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -119,6 +120,7 @@ impl Supervisor {
             evicted: 0,
             panics: 0,
             bus_lost: 0,
+            refused: 0,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

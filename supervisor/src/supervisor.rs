@@ -26,6 +26,7 @@ use crate::keeper::{BusState, Keeper};
 use crate::listen::{ListenError, Listeners};
 use crate::plan::Plan;
 use crate::reactor::{Interest, Reactor, Source};
+use crate::reload::{Asker, Reloads, Rereader};
 use crate::signals::{Signals, Word};
 use crate::{limits, procfs, reap, sys};
 
@@ -68,8 +69,10 @@ pub enum SupervisorError {
 }
 
 /// Runs a box until it is stopped. Must be called by a thread that lives as long, before the process has others.
-pub fn run(plan: Plan) -> Result<(), SupervisorError> {
-    let mut supervisor = Supervisor::start(plan)?;
+///
+/// `rereader` knows where the plan came from, for a reload.
+pub fn run(plan: Plan, rereader: Rereader) -> Result<(), SupervisorError> {
+    let mut supervisor = Supervisor::start(plan, rereader)?;
     supervisor.pass_time();
     loop {
         supervisor.turn()?;
@@ -95,13 +98,15 @@ pub(crate) struct Supervisor {
     signals: Signals,
     pub(crate) control: ControlServer,
     stop_waiters: Vec<u64>,
+    pub(crate) rereader: Rereader,
+    pub(crate) reloads: Reloads,
     last_tick: Moment,
     pub(crate) finished: Option<Option<String>>,
     _link_number: OwnedFd,
 }
 
 impl Supervisor {
-    fn start(plan: Plan) -> Result<Supervisor, SupervisorError> {
+    fn start(plan: Plan, rereader: Rereader) -> Result<Supervisor, SupervisorError> {
         let failed = |act| move |cause| SupervisorError::Io { act, cause };
         let started = Instant::now();
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
@@ -141,6 +146,8 @@ impl Supervisor {
             signals,
             control,
             stop_waiters: Vec::new(),
+            rereader,
+            reloads: Reloads::default(),
             last_tick: Duration::ZERO,
             finished: None,
             _link_number: link_number,
@@ -243,6 +250,7 @@ impl Supervisor {
                 Word::Child => self.reap(),
                 Word::Stop if self.fleet.is_stopping() => self.handle(Event::StopNow),
                 Word::Stop => self.handle(Event::Stop),
+                Word::Reload => self.reload(Asker::Signal),
                 Word::Unknown(signal) => {
                     tracing::warn!(signal, "signal ignored: this version has no use for it")
                 }
@@ -268,7 +276,10 @@ impl Supervisor {
 
     fn exited(&mut self, id: ChildId, cause: String) {
         match id {
-            ChildId::Worker(worker) => self.handle(Event::Exited { worker, cause }),
+            ChildId::Worker(worker) => {
+                self.handle(Event::Exited { worker, cause });
+                self.finish_reloads(|reloads| reloads.gone(worker));
+            }
             ChildId::Bus => {
                 self.keep(|keeper, now| keeper.exited(now, cause));
                 self.pass_time(); // mostly it is replaced at once
@@ -294,6 +305,7 @@ impl Supervisor {
                 ToSupervisor::BootFailed { reason } => {
                     tracing::error!(child = %id, pid = child.pid, reason, "child cannot start");
                 }
+                ToSupervisor::Applied { number, .. } => tracing::debug!(child = %id, number, "keys changed"),
             }
             match (id, heard) {
                 (ChildId::Worker(worker), ToSupervisor::Ready) => self.handle(Event::Ready(worker)),
@@ -301,8 +313,15 @@ impl Supervisor {
                 (ChildId::Worker(worker), ToSupervisor::BootFailed { reason }) => {
                     self.handle(Event::BootFailed { worker, reason });
                 }
+                (ChildId::Worker(worker), ToSupervisor::Applied { number, outcome }) => {
+                    self.finish_reloads(|reloads| reloads.applied(worker, number, outcome));
+                }
                 (ChildId::Bus, ToSupervisor::Ready) => self.keep(|keeper, now| keeper.ready(now)),
-                (ChildId::Bus, ToSupervisor::Draining | ToSupervisor::BootFailed { .. }) => {} // its exit follows
+                // Its exit follows, or it has no keys.
+                (
+                    ChildId::Bus,
+                    ToSupervisor::Draining | ToSupervisor::BootFailed { .. } | ToSupervisor::Applied { .. },
+                ) => {}
             }
         }
     }
@@ -341,6 +360,7 @@ impl Supervisor {
             Heard::Asked(Request::Restart { index }) => {
                 self.handle(Event::Restart { index: WorkerIndex(index), ticket: Ticket(client) });
             }
+            Heard::Asked(Request::Reload) => self.reload(Asker::Client(client)),
             Heard::Asked(Request::RestartBus) => {
                 self.keep(|keeper, now| keeper.restart(now, Ticket(client)));
                 self.pass_time();

@@ -28,7 +28,9 @@ where
         Ok(result) => result.map_err(BootError::Application)?,
         Err(Panicked(message)) => return Err(BootError::Panicked(message)),
     };
-    let app = App::new(router, engine_paths(&worker), worker.settings().http.write_timeout);
+    let settings = worker.settings();
+    let proxies = settings.edge.trusted_proxies.clone();
+    let app = App::new(router, engine_paths(&worker), settings.http.write_timeout, proxies);
     Probe(&app).handshake().await.map_err(BootError::Probe)?;
     Ok(app)
 }

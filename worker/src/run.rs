@@ -17,7 +17,9 @@ use crate::boot::boot;
 use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
+use crate::keys::KeyRing;
 use crate::orders::{Order, Orders};
+use crate::tls::Tls;
 use crate::worker::{BoxError, Worker};
 use crate::{panics, row};
 
@@ -91,7 +93,8 @@ where
 {
     let Birth { settings, scoreboard, row } = birth;
     let shared = settings.shared.clone();
-    let mut orders = Orders::new(link, shared.orphan_grace)?;
+    let keys = KeyRing { tls: Tls::new()? };
+    let mut orders = Orders::new(link, shared.orphan_grace, keys.clone())?;
     let cluster = cluster::start(&settings)?;
     tokio::spawn(row::beat(row, cluster.clone()));
 
@@ -114,7 +117,13 @@ where
         async move { connections.sweep(shared.http.write_timeout).await }
     });
     let protocol = Protocol::new(shared.http.header_timeout);
-    let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    let mut slots = Slots::new(Door {
+        connections: connections.clone(),
+        protocol,
+        app: app.clone(),
+        edge: Arc::new(shared.edge),
+        tls: keys.tls,
+    });
     tokio::select! {
         () = cluster::joined(&cluster) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet

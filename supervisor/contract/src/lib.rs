@@ -12,6 +12,7 @@
 
 pub mod causes;
 pub mod child;
+pub mod edge;
 pub mod ids;
 pub mod link;
 pub mod listen;

@@ -55,6 +55,8 @@ pub struct Row {
     pub panics: AtomicU64,
     /// Messages that this worker gave to the bus and that did not surely arrive there: dropped, or without a reply.
     pub bus_lost: AtomicU64,
+    /// Connections ever that did not come as far as HTTP: no PROXY header where one is due, or no TLS handshake.
+    pub refused: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -89,6 +91,7 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            refused,
         } = self;
         for cell in [
             state,
@@ -103,6 +106,7 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            refused,
         ] {
             cell.store(0, Relaxed);
         }

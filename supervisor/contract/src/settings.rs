@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::edge::EdgeSettings;
 use crate::ids::{BoxId, Generation, RowIndex, WorkerId, WorkerIndex};
 use crate::secret::Secret;
 
@@ -62,6 +63,8 @@ pub struct SharedSettings {
     pub log: LogSettings,
     /// What a stranger may open and for how long.
     pub http: HttpSettings,
+    /// What lies between clients and HTTP.
+    pub edge: EdgeSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
     /// What the stock server serves; an application ignores it.

@@ -29,6 +29,8 @@ pub enum Request {
     },
     /// Replace the bus; answered when the new one serves or failed.
     RestartBus,
+    /// Read the configuration again and apply it; answered when every worker has it, or why nothing was changed.
+    Reload,
 }
 
 /// What it hears: the outcome, or why not, for people.

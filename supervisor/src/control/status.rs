@@ -114,6 +114,9 @@ pub struct WorkerStatus {
     pub panics: u64,
     /// Messages that it gave to the bus and that did not surely arrive there.
     pub bus_lost: u64,
+    /// Connections that did not come as far as HTTP: no PROXY header where one is due, or no TLS handshake.
+    #[serde(default)]
+    pub refused: u64,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.

@@ -111,6 +111,7 @@ mod tests {
     use std::time::Duration;
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use oxherd_contract::edge::Layers;
     use oxherd_contract::listen::Address;
     use socket2::{Domain, Type};
     use std::os::fd::AsFd;
@@ -122,7 +123,8 @@ mod tests {
     const SLOTS: u16 = 8;
 
     fn open(address: &str, affinity: Affinity) -> (group::Group, SocketAddr) {
-        let listen = Listen { address: address.parse().unwrap(), affinity, mode: 0o600 };
+        let listen =
+            Listen { address: address.parse().unwrap(), affinity, mode: 0o600, layers: Layers::default() };
         let group = group::open(&listen, SLOTS, Duration::ZERO).unwrap();
         let Address::Tcp(bound) = group.address else { unreachable!() };
         (group, bound)

@@ -8,15 +8,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use oxherd_contract::edge::{EdgeSettings, Layers};
 use oxherd_contract::ids::SlotId;
 use oxherd_contract::message::Slot;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
-use self::failure::{Failure, Shortage};
+use self::failure::Failure;
 use self::listener::Listener;
-use crate::connection::{Connections, Protocol, serve};
+use crate::connection::{Connections, Greeter, Protocol, Scheme, Source, greet, serve};
 use crate::http::App;
+use crate::seldom::Seldom;
+use crate::tls::Tls;
 
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -30,12 +33,14 @@ pub(crate) struct Door {
     pub connections: Arc<Connections>,
     pub protocol: Protocol,
     pub app: Arc<App>,
+    pub edge: Arc<EdgeSettings>,
+    pub tls: Tls,
 }
 
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {
     door: Door,
-    shortage: Arc<Shortage>,
+    shortage: Arc<Seldom>,
     accepting: HashMap<SlotId, AbortHandle>,
 }
 
@@ -49,7 +54,8 @@ impl Slots {
         for (slot, socket) in slots {
             match Listener::new(&slot.address, socket) {
                 Ok(listener) => {
-                    let task = accept(listener, slot.id, self.door.clone(), self.shortage.clone());
+                    let layers = self.door.edge.layers(slot.listener);
+                    let task = accept(listener, slot.id, layers, self.door.clone(), self.shortage.clone());
                     if let Some(older) = self.accepting.insert(slot.id, tokio::spawn(task).abort_handle()) {
                         older.abort();
                     }
@@ -72,9 +78,9 @@ impl Drop for Slots {
 }
 
 /// Accepts on one slot until aborted.
-async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shortage>) {
+async fn accept(listener: Listener, slot: SlotId, layers: Layers, door: Door, shortage: Arc<Seldom>) {
     loop {
-        let failure = match take_turn(&listener, &door).await {
+        let failure = match take_turn(&listener, layers, &door).await {
             Ok(()) => {
                 yield_now().await;
                 continue;
@@ -98,13 +104,19 @@ async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shor
 }
 
 /// Waits for connections and takes a bounded number of them.
-async fn take_turn(listener: &Listener, door: &Door) -> std::io::Result<()> {
+async fn take_turn(listener: &Listener, layers: Layers, door: &Door) -> std::io::Result<()> {
     listener.ready().await?;
     for _ in 0..ACCEPTS_PER_TURN {
         let Some((stream, peer)) = listener.accept()? else { break };
         if let Some((io, connection)) = door.connections.open(stream) {
-            let Door { connections, protocol, app } = door.clone();
-            tokio::spawn(serve(io, peer, connection, connections, protocol, app));
+            let source = Source::new(peer, Scheme::Http, &door.edge.trusted_proxies);
+            let Door { connections, protocol, app, edge, tls } = door.clone();
+            if layers == Layers::default() {
+                tokio::spawn(serve(io, source, connection, connections, protocol, app));
+            } else {
+                let greeter = Greeter { layers, edge, tls };
+                tokio::spawn(greet(greeter, io, source, connection, connections, protocol, app));
+            }
         }
     }
     Ok(())

@@ -1,8 +1,7 @@
-//! One connection's HTTP: hyper drives the [`Io`], our service answers. One task each; it ends with the connection
-//! or with the upgrade, after which the engine owns the [`Io`].
+//! One connection's HTTP: hyper drives the transport, our service answers. One task each; it ends with the connection
+//! or with the upgrade, after which the engine owns the transport.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,11 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::handle::{Connection, Phase};
-use super::io::Io;
 use super::open::Connections;
+use super::peer::Source;
 use crate::http::App;
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
@@ -21,7 +21,10 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// HTTP as all connections speak it.
 #[derive(Clone, Debug)]
-pub(crate) struct Protocol(http1::Builder);
+pub(crate) struct Protocol {
+    http: http1::Builder,
+    header_timeout: Duration,
+}
 
 impl Protocol {
     pub fn new(header_timeout: Duration) -> Self {
@@ -30,14 +33,19 @@ impl Protocol {
             .header_read_timeout(header_timeout)
             .half_close(false)
             .max_buf_size(HEAD_BYTES_MAX);
-        Protocol(http)
+        Protocol { http, header_timeout }
+    }
+
+    /// For a request head, and for what comes before the first one.
+    pub fn header_timeout(&self) -> Duration {
+        self.header_timeout
     }
 }
 
 /// Serves one connection until it ends or leaves HTTP.
 pub(crate) async fn serve(
-    io: Io,
-    peer: Option<SocketAddr>,
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    source: Source,
     connection: Arc<Connection>,
     connections: Arc<Connections>,
     protocol: Protocol,
@@ -45,9 +53,9 @@ pub(crate) async fn serve(
 ) {
     let service = {
         let (connection, connections) = (connection.clone(), connections.clone());
-        service_fn(move |request| app.serve(request, peer, &connection, &connections))
+        service_fn(move |request| app.serve(request, &source, &connection, &connections))
     };
-    let mut http = pin!(protocol.0.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut http = pin!(protocol.http.serve_connection(TokioIo::new(io), service).with_upgrades());
     let (mut known, mut told) = (false, false);
     // hyper takes a connection that it has read nothing from for idle and closes it, though its first request may be
     // waiting in the kernel: only one that has had a request can be told to finish.

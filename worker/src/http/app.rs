@@ -1,7 +1,6 @@
 //! The application as the connections see it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,13 @@ use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use engineioxide::control::{Control, Options};
 use hyper::body::Incoming;
+use oxherd_contract::edge::TrustedProxies;
 use tower::Service;
 
+use super::forwarded;
 use super::session::{self, Kind, Session};
 use crate::catch::catching;
-use crate::connection::{Connection, Connections, Phase};
+use crate::connection::{Connection, Connections, Phase, Source};
 
 /// The router that the application returned, and where in it the Socket.IO servers are.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct App {
     router: Router,
     engine_paths: Box<[String]>,
     engine: Control,
+    proxies: TrustedProxies,
 }
 
 /// Bytes that may wait for one client; one that is further behind is closed, rather than left with a hole in its
@@ -34,17 +36,22 @@ const SLOW_BUDGET_BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("not z
 impl App {
     /// `engine_paths` start with a slash and end without one; the first is the one that is probed.
     /// A client that takes nothing for `slow_after` while something waits for it is closed.
-    pub fn new(router: Router, engine_paths: Box<[String]>, slow_after: Duration) -> Self {
+    pub fn new(
+        router: Router,
+        engine_paths: Box<[String]>,
+        slow_after: Duration,
+        proxies: TrustedProxies,
+    ) -> Self {
         let (slow_budget, slow_after) = (Some(SLOW_BUDGET_BYTES), Some(slow_after));
         let engine = Control::new(Options { slow_budget, slow_after, ..Options::default() });
-        App { router, engine_paths, engine }
+        App { router, engine_paths, engine, proxies }
     }
 
     /// Answers one request of one connection.
     pub fn serve(
         &self,
         mut request: Request<Incoming>,
-        peer: Option<SocketAddr>,
+        source: &Source,
         connection: &Arc<Connection>,
         connections: &Connections,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
@@ -54,8 +61,10 @@ impl App {
         if session::is_at_one_of(request.uri().path(), &self.engine_paths) {
             self.engine.attach(&mut request);
         }
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(ConnectInfo(peer));
+        let peer = forwarded::peer(source, &self.proxies, request.headers_mut());
+        request.extensions_mut().insert(peer);
+        if let Some(address) = peer.address {
+            request.extensions_mut().insert(ConnectInfo(address));
         }
         let session = (kind == Kind::Handshake).then(|| Session::new(connections.row));
         if let Some(session) = &session {

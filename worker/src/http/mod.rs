@@ -1,10 +1,13 @@
 //! The application below hyper: every request passes here on its way in, every response on its way out.
 
 mod app;
+mod cors;
+mod forwarded;
 mod probe;
 mod session;
 
 pub(crate) use app::App;
+pub use cors::{Cors, CorsFuture, CorsService};
 pub(crate) use probe::{Probe, ProbeError};
 
 /// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate and the close

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use oxherd_bus::{Bus, BusSettings, Listeners, bind_unix};
+use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::ids::{BoxId, Generation, ListenerId, RowIndex, SlotId, WorkerId, WorkerIndex};
 use oxherd_contract::link::{self, SupervisorLink};
 use oxherd_contract::listen::Address;
@@ -61,6 +62,7 @@ impl Default for Start {
                     header_timeout: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
                 },
+                edge: EdgeSettings::default(),
                 orphan_grace: Duration::from_secs(2),
                 stock: StockSettings::default(),
             },
