@@ -20,6 +20,8 @@ pub(crate) enum Key {
     HttpHalfOpenMax,
     HttpHeaderTimeout,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
     LogFormat,
     LogFilter,
     RedisUrl,
@@ -32,7 +34,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 24] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -49,6 +51,8 @@ impl Key {
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
@@ -76,6 +80,8 @@ impl Key {
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
@@ -97,7 +103,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.
