@@ -7,7 +7,7 @@ use std::time::Duration;
 use oxherd_contract::edge::{CorsSettings, Layers, TrustedProxies};
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 use super::edge::TlsFiles;
@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) tls: TlsFiles,
     pub(crate) cors: CorsSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -72,10 +73,12 @@ impl Default for Config {
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
+                peek_timeout: Duration::from_secs(1),
             },
             trusted_proxies: TrustedProxies::default(),
             tls: TlsFiles::default(),
             cors: CorsSettings::default(),
+            cluster: ClusterSettings::default(),
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }

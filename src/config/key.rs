@@ -20,6 +20,8 @@ pub(crate) enum Key {
     HttpHalfOpenMax,
     HttpHeaderTimeout,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
     TrustedProxies,
     TlsCertificate,
     TlsKey,
@@ -37,7 +39,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 27] = [
+    pub(crate) const ALL: [Key; 29] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -54,6 +56,8 @@ impl Key {
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
         Key::TrustedProxies,
         Key::TlsCertificate,
         Key::TlsKey,
@@ -86,6 +90,8 @@ impl Key {
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
             Key::TrustedProxies => "trusted_proxies",
             Key::TlsCertificate => "tls.certificate",
             Key::TlsKey => "tls.key",
@@ -114,18 +120,23 @@ impl Key {
     pub(crate) fn is_list(self) -> bool {
         matches!(
             self,
-            Key::Listen | Key::TrustedProxies | Key::TlsCertificate | Key::TlsKey | Key::CorsOrigins
+            Key::Listen
+                | Key::TrustedProxies
+                | Key::TlsCertificate
+                | Key::TlsKey
+                | Key::CorsOrigins
+                | Key::ClusterSecrets
         )
     }
 
     /// Whether a running box can be given another value.
     pub(crate) fn is_live(self) -> bool {
-        matches!(self, Key::TlsCertificate | Key::TlsKey)
+        matches!(self, Key::TlsCertificate | Key::TlsKey | Key::ClusterSecrets)
     }
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

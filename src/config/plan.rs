@@ -62,6 +62,7 @@ pub(crate) fn plan(
             log: config.log,
             http: config.http,
             edge,
+            cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },

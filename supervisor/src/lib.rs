@@ -14,6 +14,7 @@
 
 mod bus_sockets;
 mod child;
+mod clients;
 pub mod control;
 mod fleet;
 mod keeper;
@@ -22,10 +23,12 @@ mod listen;
 mod perform;
 pub mod plan;
 mod procfs;
+mod random;
 mod reactor;
 mod reap;
 mod reload;
 mod report;
+mod sibling_sockets;
 mod signals;
 mod supervisor;
 mod sys;
@@ -35,4 +38,5 @@ pub use bus_sockets::BusSocketError;
 pub use control::server::ControlError;
 pub use listen::ListenError;
 pub use reload::{Reread, Rereader};
+pub use sibling_sockets::SiblingSocketsError;
 pub use supervisor::{SupervisorError, run};

@@ -92,9 +92,11 @@ impl Supervisor {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
         let (bus, shared) = (self.bus_sockets.path().to_owned(), self.plan.shared.clone());
+        let siblings = self.sibling_sockets.directory().to_owned();
         let id = ChildId::Worker(worker);
         self.spawn(id, |row| {
-            ToChild::Settings(Box::new(WorkerSettings { contract: VERSION, identity, row, bus, shared }))
+            let settings = WorkerSettings { contract: VERSION, identity, row, bus, siblings, shared };
+            ToChild::Settings(Box::new(settings))
         })?;
         if !self.plan.certificates.is_empty() {
             self.say(id, ToChild::Keys(self.current_keys()));

@@ -137,6 +137,10 @@ impl Supervisor {
             tracing::warn!(warning, "the configuration should be better");
         }
         self.plan.certificates = reread.plan.certificates;
+        // One that nobody chose stays: the sessions that are open have their tags from it.
+        let secrets = reread.plan.shared.cluster.secrets;
+        self.plan.shared.cluster.secrets =
+            if secrets.is_empty() { vec![self.made_secret.clone()] } else { secrets };
         let workers: Vec<WorkerId> = self.fleet.members().map(|(worker, _)| worker).collect();
         self.reloads.begin(asker, workers.iter().copied().collect());
         for worker in workers {
@@ -147,7 +151,11 @@ impl Supervisor {
 
     /// What every worker is to use.
     pub(crate) fn current_keys(&self) -> Keys {
-        Keys { number: self.reloads.number(), certificates: Some(self.plan.certificates.clone()) }
+        Keys {
+            number: self.reloads.number(),
+            certificates: Some(self.plan.certificates.clone()),
+            secrets: Some(self.plan.shared.cluster.secrets.clone()),
+        }
     }
 
     /// Tells the askers of reloads that are done now.
@@ -163,7 +171,7 @@ impl Supervisor {
             Err(error) => tracing::error!(error, "reload failed"),
         }
         if let Asker::Client(client) = asker {
-            let done = "reloaded: every worker uses the certificates as they are now".to_owned();
+            let done = "reloaded: every worker uses the certificates and secrets as they are now".to_owned();
             self.answer(client, &outcome.map(|()| Answer::Done(done)));
         }
     }

@@ -4,31 +4,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
-use oxherd_contract::ids::{BoxId, RowIndex, WorkerIndex};
+use oxherd_contract::ids::{BoxId, RowIndex};
 use oxherd_contract::link::{INHERITED, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
+use oxherd_contract::secret::Secret;
 use thiserror::Error;
 
 use crate::bus_sockets::{BusSocketError, BusSockets};
 use crate::child::{Child, ChildId};
-use crate::control::server::{ControlError, ControlServer, Heard};
-use crate::control::{Answer, Outcome, Request};
-use crate::fleet::{Event, Fleet, Life, Moment, Policy, Ticket};
+use crate::control::Answer;
+use crate::control::server::{ControlError, ControlServer};
+use crate::fleet::{Event, Fleet, Life, Moment, Policy};
 use crate::keeper::{BusState, Keeper};
 use crate::listen::{ListenError, Listeners};
 use crate::plan::Plan;
-use crate::reactor::{Interest, Reactor, Source};
+use crate::reactor::{Reactor, Source};
 use crate::reload::{Asker, Reloads, Rereader};
+use crate::sibling_sockets::{SiblingSockets, SiblingSocketsError};
 use crate::signals::{Signals, Word};
-use crate::{limits, procfs, reap, sys};
+use crate::{limits, procfs, random, reap, sys};
 
 /// Rows of the scoreboard: workers at the same time, those that are ending included.
 const ROWS: u16 = 512;
@@ -51,6 +53,9 @@ pub enum SupervisorError {
     /// The bus has nothing to listen on.
     #[error(transparent)]
     Bus(#[from] BusSocketError),
+    /// The workers cannot have sockets for each other.
+    #[error(transparent)]
+    Siblings(#[from] SiblingSocketsError),
     /// The scoreboard cannot be made.
     #[error(transparent)]
     Scoreboard(#[from] ScoreboardError),
@@ -88,17 +93,20 @@ pub(crate) struct Supervisor {
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
     pub(crate) bus_sockets: BusSockets,
+    pub(crate) sibling_sockets: SiblingSockets,
     pub(crate) fleet: Fleet,
     pub(crate) keeper: Keeper,
     pub(crate) children: BTreeMap<ChildId, Child>,
     pub(crate) scoreboard: Scoreboard,
-    started: Instant,
+    pub(crate) started: Instant,
     pub(crate) free_rows: VecDeque<RowIndex>,
     pub(crate) reactor: Reactor,
     signals: Signals,
     pub(crate) control: ControlServer,
-    stop_waiters: Vec<u64>,
+    pub(crate) stop_waiters: Vec<u64>,
     pub(crate) rereader: Rereader,
+    /// Signs session ids while `cluster.secrets` is absent.
+    pub(crate) made_secret: Secret,
     pub(crate) reloads: Reloads,
     last_tick: Moment,
     pub(crate) finished: Option<Option<String>>,
@@ -106,7 +114,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    fn start(plan: Plan, rereader: Rereader) -> Result<Supervisor, SupervisorError> {
+    fn start(mut plan: Plan, rereader: Rereader) -> Result<Supervisor, SupervisorError> {
         let failed = |act| move |cause| SupervisorError::Io { act, cause };
         let started = Instant::now();
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
@@ -116,11 +124,16 @@ impl Supervisor {
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
         let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
+        let sibling_sockets = SiblingSockets::open(control.path().with_extension("workers"))?;
+        let made_secret = random::secret().map_err(failed("read random numbers"))?;
+        if plan.shared.cluster.secrets.is_empty() {
+            plan.shared.cluster.secrets.push(made_secret.clone());
+        }
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
         reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;
         reactor.add(&control.listener, Source::Control).map_err(failed("wait for control connections"))?;
-        let [box_id, seed] = random().map_err(failed("read random numbers"))?;
+        let [box_id, seed] = random::numbers().map_err(failed("read random numbers"))?;
         let policy = Policy {
             workers: plan.workers,
             slots: listeners.slots(),
@@ -136,6 +149,8 @@ impl Supervisor {
             open_files_max,
             listeners,
             bus_sockets,
+            sibling_sockets,
+            made_secret,
             fleet: Fleet::new(policy, Duration::ZERO),
             keeper: Keeper::new(!seed, Duration::ZERO),
             children: BTreeMap::new(),
@@ -190,7 +205,7 @@ impl Supervisor {
     }
 
     /// Tells fleet and keeper that time has passed.
-    fn pass_time(&mut self) {
+    pub(crate) fn pass_time(&mut self) {
         self.keep(|keeper, now| keeper.tick(now));
         self.handle(Event::Tick);
     }
@@ -277,6 +292,7 @@ impl Supervisor {
     fn exited(&mut self, id: ChildId, cause: String) {
         match id {
             ChildId::Worker(worker) => {
+                self.sibling_sockets.remove(worker);
                 self.handle(Event::Exited { worker, cause });
                 self.finish_reloads(|reloads| reloads.gone(worker));
             }
@@ -337,43 +353,6 @@ impl Supervisor {
         self.reactor.remove(&child.link);
     }
 
-    fn accept_client(&mut self) {
-        if let Some((client, stream)) = self.control.accept(self.started.elapsed()) {
-            let _ = self.reactor.add(stream, Source::Client(client)); // it expires unheard
-        }
-    }
-
-    fn hear_client(&mut self, client: u64) {
-        if let Some(stream) = self.control.flush(client) {
-            return self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
-        }
-        match self.control.hear(client) {
-            Heard::Nothing => {}
-            Heard::Nonsense(sentence) => self.answer(client, &Err(sentence)),
-            Heard::Asked(Request::Status) => {
-                self.answer(client, &Ok(Answer::Status(Box::new(self.status()))))
-            }
-            Heard::Asked(Request::Stop) => {
-                self.stop_waiters.push(client);
-                self.handle(Event::Stop);
-            }
-            Heard::Asked(Request::Restart { index }) => {
-                self.handle(Event::Restart { index: WorkerIndex(index), ticket: Ticket(client) });
-            }
-            Heard::Asked(Request::Reload) => self.reload(Asker::Client(client)),
-            Heard::Asked(Request::RestartBus) => {
-                self.keep(|keeper, now| keeper.restart(now, Ticket(client)));
-                self.pass_time();
-            }
-        }
-    }
-
-    pub(crate) fn answer(&mut self, client: u64, outcome: &Outcome) {
-        if let Some(stream) = self.control.answer(self.started.elapsed(), client, outcome) {
-            self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
-        }
-    }
-
     /// The workers are gone; the bus goes last, since they may have had something to say until their end.
     fn finish(mut self, reason: Option<String>) -> Result<(), SupervisorError> {
         self.signal(ChildId::Bus, Signal::SIGKILL);
@@ -398,11 +377,4 @@ fn reserve_link_number() -> io::Result<OwnedFd> {
     let null = File::open("/dev/null")?;
     let number = fcntl(&null, FcntlArg::F_DUPFD_CLOEXEC(INHERITED))?;
     Ok(sys::own(number))
-}
-
-fn random() -> io::Result<[u64; 2]> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let (first, second) = bytes.split_at(8);
-    Ok([first, second].map(|half| half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))))
 }

@@ -4,9 +4,11 @@
 //!            orders (link, TERM)                         scoreboard row
 //!                  │                                           ▲
 //!                  ▼                                           │ counts
-//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
-//!                              ▲
-//!                  drain ──────┘ ends
+//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ route (gate) ──▶ http ──▶ application (axum, socketioxide)
+//!                │             ▲                      │
+//!              route           └ ends ── drain      route
+//!                ▼ hands off                          ▼ forwards
+//!            siblings                              siblings
 //! ```
 //!
 //! Every request carries its [`Peer`]: who the client is, as far as trusted proxies tell. If its address is known, the
@@ -30,6 +32,7 @@ mod keys;
 mod orders;
 mod panics;
 mod register;
+mod route;
 mod row;
 mod run;
 mod seldom;

@@ -11,14 +11,16 @@ use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
 
-use crate::accept::{Door, Slots};
+use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
 use crate::cluster;
-use crate::connection::{Connections, Limits, Protocol};
+use crate::connection::{Connections, Greeter, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::keys::KeyRing;
 use crate::orders::{Order, Orders};
+use crate::route::tag::{Owner, Secrets, Tagger};
+use crate::route::{Gate, Routing};
 use crate::tls::Tls;
 use crate::worker::{BoxError, Worker};
 use crate::{panics, row};
@@ -93,14 +95,18 @@ where
 {
     let Birth { settings, scoreboard, row } = birth;
     let shared = settings.shared.clone();
-    let keys = KeyRing { tls: Tls::new()? };
+    let secrets = Secrets::new(&shared.cluster.secrets);
+    let keys = KeyRing { tls: Tls::new()?, secrets: secrets.clone() };
     let mut orders = Orders::new(link, shared.orphan_grace, keys.clone())?;
     let cluster = cluster::start(&settings)?;
     tokio::spawn(row::beat(row, cluster.clone()));
 
+    let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
+    let siblings = settings.siblings.clone();
+    let tagger = Arc::new(Tagger { secrets: secrets.clone(), me });
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
-        booted = boot(worker.clone(), application) => booted,
+        booted = boot(worker.clone(), tagger, application) => booted,
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     };
     let app = match booted {
@@ -116,14 +122,31 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(shared.http.header_timeout);
-    let mut slots = Slots::new(Door {
-        connections: connections.clone(),
-        protocol,
-        app: app.clone(),
-        edge: Arc::new(shared.edge),
-        tls: keys.tls,
+    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    tokio::spawn({
+        let routing = routing.clone();
+        async move { routing.watch().await }
     });
+    let edge = Arc::new(shared.edge);
+    let gate = Gate {
+        app: app.clone(),
+        connections: connections.clone(),
+        routing: routing.clone(),
+        edge: edge.clone(),
+    };
+    let door = Door {
+        connections: connections.clone(),
+        protocol: Protocol::new(shared.http.header_timeout),
+        gate: Arc::new(gate),
+        routing,
+        peek_timeout: shared.http.peek_timeout,
+        greeter: Greeter { edge, tls: keys.tls, within: shared.http.header_timeout },
+    };
+    if let Err(error) = open_to_siblings(&door) {
+        orders.tell(&failure(&error)).await;
+        return Err(error.into());
+    }
+    let mut slots = Slots::new(door);
     tokio::select! {
         () = cluster::joined(&cluster) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet

@@ -89,6 +89,8 @@ pub struct Keys {
     pub number: u64,
     /// For TLS handshakes from now on.
     pub certificates: Option<Vec<Certificate>>,
+    /// For session tags: the first signs, all verify.
+    pub secrets: Option<Vec<Secret>>,
 }
 
 /// A certificate with its key, both as PEM.
@@ -125,7 +127,7 @@ mod tests {
     fn keys_do_not_print() {
         let certificate =
             Certificate { name: "c".to_owned(), chain: String::new(), key: Secret::new("hunter2") };
-        let keys = Keys { number: 1, certificates: Some(vec![certificate]) };
+        let keys = Keys { number: 1, certificates: Some(vec![certificate]), secrets: None };
         assert!(!format!("{keys:?}").contains("hunter2"));
     }
 }

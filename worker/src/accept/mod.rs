@@ -1,41 +1,31 @@
 //! The slots of this worker, each with a task that accepts on it.
 
+mod door;
 mod failure;
 mod listener;
+mod siblings;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oxherd_contract::edge::{EdgeSettings, Layers};
-use oxherd_contract::ids::SlotId;
+use oxherd_contract::ids::{ListenerId, SlotId};
 use oxherd_contract::message::Slot;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
+pub(crate) use self::door::Door;
 use self::failure::Failure;
 use self::listener::Listener;
-use crate::connection::{Connections, Greeter, Protocol, Scheme, Source, greet, serve};
-use crate::http::App;
+pub(crate) use self::siblings::open_to_siblings;
 use crate::seldom::Seldom;
-use crate::tls::Tls;
 
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
 
 /// How long a slot waits when the kernel has no descriptor or no memory for a connection.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
-
-/// What an accepted connection needs.
-#[derive(Clone)]
-pub(crate) struct Door {
-    pub connections: Arc<Connections>,
-    pub protocol: Protocol,
-    pub app: Arc<App>,
-    pub edge: Arc<EdgeSettings>,
-    pub tls: Tls,
-}
 
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {
@@ -54,8 +44,8 @@ impl Slots {
         for (slot, socket) in slots {
             match Listener::new(&slot.address, socket) {
                 Ok(listener) => {
-                    let layers = self.door.edge.layers(slot.listener);
-                    let task = accept(listener, slot.id, layers, self.door.clone(), self.shortage.clone());
+                    let task =
+                        accept(listener, slot.id, slot.listener, self.door.clone(), self.shortage.clone());
                     if let Some(older) = self.accepting.insert(slot.id, tokio::spawn(task).abort_handle()) {
                         older.abort();
                     }
@@ -78,9 +68,9 @@ impl Drop for Slots {
 }
 
 /// Accepts on one slot until aborted.
-async fn accept(listener: Listener, slot: SlotId, layers: Layers, door: Door, shortage: Arc<Seldom>) {
+async fn accept(listener: Listener, slot: SlotId, id: ListenerId, door: Door, shortage: Arc<Seldom>) {
     loop {
-        let failure = match take_turn(&listener, layers, &door).await {
+        let failure = match take_turn(&listener, id, &door).await {
             Ok(()) => {
                 yield_now().await;
                 continue;
@@ -104,20 +94,11 @@ async fn accept(listener: Listener, slot: SlotId, layers: Layers, door: Door, sh
 }
 
 /// Waits for connections and takes a bounded number of them.
-async fn take_turn(listener: &Listener, layers: Layers, door: &Door) -> std::io::Result<()> {
+async fn take_turn(listener: &Listener, id: ListenerId, door: &Door) -> std::io::Result<()> {
     listener.ready().await?;
     for _ in 0..ACCEPTS_PER_TURN {
-        let Some((stream, peer)) = listener.accept()? else { break };
-        if let Some((io, connection)) = door.connections.open(stream) {
-            let source = Source::new(peer, Scheme::Http, &door.edge.trusted_proxies);
-            let Door { connections, protocol, app, edge, tls } = door.clone();
-            if layers == Layers::default() {
-                tokio::spawn(serve(io, source, connection, connections, protocol, app));
-            } else {
-                let greeter = Greeter { layers, edge, tls };
-                tokio::spawn(greet(greeter, io, source, connection, connections, protocol, app));
-            }
-        }
+        let Some(accepted) = listener.accept()? else { break };
+        door.welcome(accepted, id);
     }
     Ok(())
 }

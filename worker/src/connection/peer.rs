@@ -29,6 +29,25 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// As URLs and headers name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// By its name, or by that of the WebSocket in it.
+    pub(crate) fn named(name: &str) -> Option<Scheme> {
+        match name {
+            "http" | "ws" => Some(Scheme::Http),
+            "https" | "wss" => Some(Scheme::Https),
+            _ => None,
+        }
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -41,9 +60,9 @@ pub(crate) struct Source {
 impl Source {
     /// Of a connection from this address; without one it came over a Unix socket, whose permissions say who may
     /// connect: a proxy of this machine.
-    pub fn new(address: Option<SocketAddr>, scheme: Scheme, proxies: &TrustedProxies) -> Self {
+    pub fn new(address: Option<SocketAddr>, proxies: &TrustedProxies) -> Self {
         let address = address.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let trusted = address.is_none_or(|peer| proxies.contains(peer.ip()));
-        Source { address, scheme, trusted }
+        Source { address, scheme: Scheme::Http, trusted }
     }
 }

@@ -22,7 +22,8 @@ const FIXED_BYTES: usize = 16;
 const REST_BYTES_MAX: usize = 2048;
 
 /// Bytes of a header at most.
-pub(crate) const HEADER_BYTES_MAX: usize = FIXED_BYTES + REST_BYTES_MAX;
+#[cfg(test)]
+const HEADER_BYTES_MAX: usize = FIXED_BYTES + REST_BYTES_MAX;
 
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,20 +11,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::handle::{Connection, Phase};
-use super::open::Connections;
-use super::peer::Source;
-use crate::http::App;
+use super::handle::Phase;
+use crate::route::{Gate, Guest};
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// HTTP as all connections speak it.
 #[derive(Clone, Debug)]
-pub(crate) struct Protocol {
-    http: http1::Builder,
-    header_timeout: Duration,
-}
+pub(crate) struct Protocol(http1::Builder);
 
 impl Protocol {
     pub fn new(header_timeout: Duration) -> Self {
@@ -33,29 +28,28 @@ impl Protocol {
             .header_read_timeout(header_timeout)
             .half_close(false)
             .max_buf_size(HEAD_BYTES_MAX);
-        Protocol { http, header_timeout }
+        Protocol(http)
     }
 
-    /// For a request head, and for what comes before the first one.
-    pub fn header_timeout(&self) -> Duration {
-        self.header_timeout
+    /// As siblings speak it: they keep connections for as long as they like.
+    pub fn between_siblings() -> Self {
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None).half_close(false).max_buf_size(HEAD_BYTES_MAX * 2);
+        Protocol(http)
     }
 }
 
 /// Serves one connection until it ends or leaves HTTP.
 pub(crate) async fn serve(
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    source: Source,
-    connection: Arc<Connection>,
-    connections: Arc<Connections>,
+    guest: Guest,
     protocol: Protocol,
-    app: Arc<App>,
+    gate: Arc<Gate>,
 ) {
-    let service = {
-        let (connection, connections) = (connection.clone(), connections.clone());
-        service_fn(move |request| app.serve(request, &source, &connection, &connections))
-    };
-    let mut http = pin!(protocol.http.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let (connections, connection) = (gate.connections.clone(), guest.connection.clone());
+    let guest = Arc::new(guest);
+    let service = service_fn(move |request| gate.clone().serve(request, guest.clone()));
+    let mut http = pin!(protocol.0.serve_connection(TokioIo::new(io), service).with_upgrades());
     let (mut known, mut told) = (false, false);
     // hyper takes a connection that it has read nothing from for idle and closes it, though its first request may be
     // waiting in the kernel: only one that has had a request can be told to finish.

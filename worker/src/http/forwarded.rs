@@ -50,7 +50,7 @@ pub(crate) fn peer(source: &Source, proxies: &TrustedProxies, headers: &mut Head
     }
     // A proxy either appends, as to the addresses, or replaces what was there.
     for claim in from_the_right(headers, &FORWARDED_PROTO).take(hops.max(1)) {
-        scheme = claim.and_then(scheme_named).unwrap_or(scheme);
+        scheme = claim.and_then(Scheme::named).unwrap_or(scheme);
     }
     Peer { address, scheme, forwarded: false }
 }
@@ -75,14 +75,6 @@ fn hop_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-fn scheme_named(text: &str) -> Option<Scheme> {
-    match text {
-        "http" | "ws" => Some(Scheme::Http),
-        "https" | "wss" => Some(Scheme::Https),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +89,7 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         let address = (from != "unix").then(|| SocketAddr::new(from.parse().unwrap(), 9));
-        let source = Source::new(address, Scheme::Http, &proxies());
+        let source = Source::new(address, &proxies());
         (peer(&source, &proxies(), &mut headers), headers)
     }
 
