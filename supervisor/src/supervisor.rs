@@ -121,7 +121,8 @@ impl Supervisor {
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
-        let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
+        let listeners =
+            Listeners::open(&plan.listeners, plan.slots, patience, &plan.shared.edge.trusted_proxies)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
         let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
         let sibling_sockets = SiblingSockets::open(control.path().with_extension("workers"))?;

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oxherd_contract::edge::TrustedProxies;
 use oxherd_contract::ids::{ListenerId, SlotId};
 use oxherd_contract::listen::Address;
 use oxherd_contract::message::Slot;
@@ -45,10 +46,15 @@ struct Listener {
 impl Listeners {
     /// Opens every address of the plan. An address that is in use is waited for, `patience` at most: its holder
     /// may be an orphan of an earlier supervisor that is just leaving.
-    pub(crate) fn open(plan: &[Listen], slots_each: u16, patience: Duration) -> Result<Self, ListenError> {
+    pub(crate) fn open(
+        plan: &[Listen],
+        slots_each: u16,
+        patience: Duration,
+        proxies: &TrustedProxies,
+    ) -> Result<Self, ListenError> {
         let mut opened = Listeners { listeners: Vec::new(), slots: Vec::new() };
         for (id, listen) in (0..).map(ListenerId).zip(plan) {
-            let group = group::open(listen, slots_each, patience)?;
+            let group = group::open(listen, slots_each, patience, proxies)?;
             let first = opened.slots.len() as u16;
             let slots = group.sockets.len() as u16;
             for (slot, socket) in (first..).map(SlotId).zip(group.sockets) {
