@@ -40,7 +40,7 @@ pub(crate) fn read(
     if chains != keys {
         let why =
             format!("expected one key for each certificate: there are {chains} certificates and {keys} keys");
-        complaints.value(Key::TlsKey, &typed(Key::TlsKey), why);
+        complaints.value(Key::TlsKeys, &typed(Key::TlsKeys), why);
         return read;
     }
     for (chain, key) in files.certificates.iter().zip(&files.keys) {
@@ -55,7 +55,7 @@ pub(crate) fn read(
                 continue;
             }
             (_, Err(error)) => {
-                complain(Key::TlsKey, &key, format!("cannot read it: {error}"));
+                complain(Key::TlsKeys, &key, format!("cannot read it: {error}"));
                 continue;
             }
         };
@@ -67,7 +67,7 @@ pub(crate) fn read(
                 read.warnings.extend(mode_warning(&key));
                 read.certificates.push(certificate);
             }
-            Err(error) if error.is_about_key() => complain(Key::TlsKey, &key, error.to_string()),
+            Err(error) if error.is_about_key() => complain(Key::TlsKeys, &key, error.to_string()),
             Err(error) => complain(Key::TlsCertificate, &chain, error.to_string()),
         }
     }

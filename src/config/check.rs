@@ -50,7 +50,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let trusted_proxies = read.key(Key::TrustedProxies, default.trusted_proxies, trusted_proxies);
     let tls = TlsFiles {
         certificates: read.key(Key::TlsCertificate, default.tls.certificates, pem_files),
-        keys: read.key(Key::TlsKey, default.tls.keys, pem_files),
+        keys: read.key(Key::TlsKeys, default.tls.keys, pem_files),
     };
     let listen = match low.get(Key::Listen) {
         Some(typed) => listeners(typed, choice, read.complaints),

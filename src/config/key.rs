@@ -24,7 +24,7 @@ pub(crate) enum Key {
     ClusterSecrets,
     TrustedProxies,
     TlsCertificate,
-    TlsKey,
+    TlsKeys,
     CorsOrigins,
     CorsCredentials,
     LogFormat,
@@ -60,7 +60,7 @@ impl Key {
         Key::ClusterSecrets,
         Key::TrustedProxies,
         Key::TlsCertificate,
-        Key::TlsKey,
+        Key::TlsKeys,
         Key::CorsOrigins,
         Key::CorsCredentials,
         Key::LogFormat,
@@ -94,7 +94,7 @@ impl Key {
             Key::ClusterSecrets => "cluster.secrets",
             Key::TrustedProxies => "trusted_proxies",
             Key::TlsCertificate => "tls.certificate",
-            Key::TlsKey => "tls.key",
+            Key::TlsKeys => "tls.key",
             Key::CorsOrigins => "cors.origins",
             Key::CorsCredentials => "cors.credentials",
             Key::LogFormat => "log.format",
@@ -123,7 +123,7 @@ impl Key {
             Key::Listen
                 | Key::TrustedProxies
                 | Key::TlsCertificate
-                | Key::TlsKey
+                | Key::TlsKeys
                 | Key::CorsOrigins
                 | Key::ClusterSecrets
         )
@@ -131,7 +131,7 @@ impl Key {
 
     /// Whether a running box can be given another value.
     pub(crate) fn is_live(self) -> bool {
-        matches!(self, Key::TlsCertificate | Key::TlsKey | Key::ClusterSecrets)
+        matches!(self, Key::TlsCertificate | Key::TlsKeys | Key::ClusterSecrets)
     }
 
     /// Whether its value may contain a secret, and so is never shown.

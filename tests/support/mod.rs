@@ -132,6 +132,11 @@ impl HerdBuilder {
         self
     }
 
+    /// Whether it is the stock server.
+    pub fn is_stock(&self) -> bool {
+        self.program == binary()
+    }
+
     /// More arguments.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
