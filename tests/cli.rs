@@ -45,7 +45,7 @@ fn a_redis_is_refused_and_its_password_shown_nowhere() {
 
 #[test]
 fn a_command_line_without_sense_has_status_2_and_help_has_0() {
-    for arguments in [vec!["--nonsense"], vec!["reload"], vec!["restart"], vec!["restart", "-1"]] {
+    for arguments in [vec!["--nonsense"], vec!["upgrade"], vec!["restart"], vec!["restart", "-1"]] {
         let (status, _, err) = oxherd(&arguments, &[]);
         assert_eq!(status, 2, "{arguments:?}");
         assert!(err.contains("--help"), "{err}");
