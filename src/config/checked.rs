@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
+    pub(crate) engine: EngineSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -60,6 +61,12 @@ impl Default for Config {
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
+            },
+            engine: EngineSettings {
+                payload_bytes_max: 1_000_000,
+                slow_budget_bytes: 1 << 20,
+                slow_after: Duration::from_secs(30),
+                flush_window: Duration::ZERO,
             },
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }

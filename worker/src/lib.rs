@@ -5,8 +5,9 @@
 //!                  │                                           ▲
 //!                  ▼                                           │ counts
 //!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
-//!                              ▲
-//!                  drain ──────┘ ends
+//!                              ▲                  │                    ▲
+//!                              └────── drain ─────┼── ends ────────────┘
+//!                                     engine's Control (limits, counts, sessions)
 //! ```
 //!
 //! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over
@@ -25,6 +26,7 @@ mod catch;
 mod cluster;
 mod connection;
 mod drain;
+mod engine;
 mod http;
 mod orders;
 mod panics;

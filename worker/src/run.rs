@@ -19,7 +19,7 @@ use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};
 use crate::worker::{BoxError, Worker};
-use crate::{panics, row};
+use crate::{engine, panics, row};
 
 /// What the supervisor is told of a failure at most; escaped in JSON it still fits into one message of the link.
 const REASON_BYTES_MAX: usize = 8 * 1024;
@@ -93,11 +93,12 @@ where
     let shared = settings.shared.clone();
     let mut orders = Orders::new(link, shared.orphan_grace)?;
     let cluster = cluster::start(&settings)?;
-    tokio::spawn(row::beat(row, cluster.clone()));
+    let engine = engine::control(&shared.engine);
+    tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
 
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
-        booted = boot(worker.clone(), application) => booted,
+        booted = boot(worker.clone(), engine.clone(), application) => booted,
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     };
     let app = match booted {
@@ -131,8 +132,9 @@ where
 
     row.set_state(State::Draining);
     drop(slots);
-    let leaving = Leaving { connections: &connections, app: &app, servers: worker.servers() };
+    let leaving = Leaving { connections: &connections, engine: &engine, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
+    row::note_sessions(row, &engine);
     cluster::leave(&cluster).await;
     Ok(())
 }

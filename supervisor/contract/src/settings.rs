@@ -62,6 +62,8 @@ pub struct SharedSettings {
     pub log: LogSettings,
     /// What a stranger may open and for how long.
     pub http: HttpSettings,
+    /// What a session may cost.
+    pub engine: EngineSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
     /// What the stock server serves; an application ignores it.
@@ -98,6 +100,19 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
+}
+
+/// Limits of the Engine.IO sessions of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// Bytes that a client may send in one message or polling body; an application may set another on its builder.
+    pub payload_bytes_max: u32,
+    /// Bytes that may wait for one client; with more it is closed.
+    pub slow_budget_bytes: u32,
+    /// How long a client may take nothing of what waits for it.
+    pub slow_after: Duration,
+    /// The least time between two rounds of writes; zero for none.
+    pub flush_window: Duration,
 }
 
 /// What the stock server may be told.

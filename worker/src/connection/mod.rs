@@ -10,6 +10,7 @@ mod stream;
 mod table;
 
 pub(crate) use handle::{Connection, Phase};
+pub(crate) use io::dismantle;
 pub(crate) use limits::Limits;
 pub(crate) use open::Connections;
 pub(crate) use serve::{Protocol, serve};

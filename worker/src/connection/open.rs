@@ -71,10 +71,10 @@ impl Connections {
         }
     }
 
-    /// A request head arrived; `phase` is what it makes of the connection.
-    pub fn head_arrived(&self, connection: &Connection, phase: Phase) {
+    /// A request head arrived.
+    pub fn head_arrived(&self, connection: &Connection) {
         self.row.requests.fetch_add(1, Relaxed);
-        if connection.enter(phase) == Phase::HalfOpen {
+        if connection.enter(Phase::Serving) == Phase::HalfOpen {
             self.table().head_arrived(connection.id);
         }
     }
@@ -119,7 +119,8 @@ impl Connections {
         }
     }
 
-    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once.
+    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once unless it is
+    /// the engine's.
     pub fn drain(&self) {
         self.draining.store(true, Release);
         for connection in self.table().iter() {

@@ -2,41 +2,33 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use engineioxide::control::{Control, Options};
+use engineioxide::control::Control;
 use hyper::body::Incoming;
 use tower::Service;
 
-use super::session::{self, Kind, Session};
 use crate::catch::catching;
 use crate::connection::{Connection, Connections, Phase};
+use crate::row;
 
 /// The router that the application returned, and where in it the Socket.IO servers are.
 #[derive(Debug)]
 pub(crate) struct App {
     router: Router,
     engine_paths: Box<[String]>,
-    engine: Control,
+    /// What all their sessions are under.
+    pub engine: Control,
 }
-
-/// Bytes that may wait for one client; one that is further behind is closed, rather than left with a hole in its
-/// stream. A burst of a hundred messages of the largest kind that chats send fits many times.
-const SLOW_BUDGET_BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("not zero");
 
 impl App {
     /// `engine_paths` start with a slash and end without one; the first is the one that is probed.
-    /// A client that takes nothing for `slow_after` while something waits for it is closed.
-    pub fn new(router: Router, engine_paths: Box<[String]>, slow_after: Duration) -> Self {
-        let (slow_budget, slow_after) = (Some(SLOW_BUDGET_BYTES), Some(slow_after));
-        let engine = Control::new(Options { slow_budget, slow_after, ..Options::default() });
+    pub fn new(router: Router, engine_paths: Box<[String]>, engine: Control) -> Self {
         App { router, engine_paths, engine }
     }
 
@@ -48,27 +40,22 @@ impl App {
         connection: &Arc<Connection>,
         connections: &Connections,
     ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-        let kind = session::kind(&request, &self.engine_paths);
-        let phase = if kind == Kind::Poll { Phase::Polling } else { Phase::Serving };
-        connections.head_arrived(connection, phase);
-        if session::is_at_one_of(request.uri().path(), &self.engine_paths) {
-            self.engine.attach(&mut request);
+        connections.head_arrived(connection);
+        let engine = self.is_for_engine(request.uri().path()).then(|| self.engine.clone());
+        if let Some(engine) = &engine {
+            engine.attach(&mut request);
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        let session = (kind == Kind::Handshake).then(|| Session::new(connections.row));
-        if let Some(session) = &session {
-            request.extensions_mut().insert(session.clone());
-        }
-        let (router, connection) = (self.router.clone(), connection.clone());
+        let (router, connection, row) = (self.router.clone(), connection.clone(), connections.row);
         async move {
             let mut response = answer(router, request).await;
-            if let Some(session) = session {
-                session.answered(response.status());
+            if let Some(engine) = &engine {
+                row::note_sessions(row, engine);
             }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                connection.enter(Phase::Upgraded);
+                connection.enter(if engine.is_some() { Phase::Session } else { Phase::Upgraded });
             } else if connection.is_finishing() {
                 // A first request that came during a drain may be answered before hyper is told to finish.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -77,14 +64,21 @@ impl App {
         }
     }
 
-    /// Answers a request that the worker itself makes.
-    pub fn call(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<> {
+    /// Answers a request that the worker itself makes to a Socket.IO server.
+    pub fn call(&self, mut request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<> {
+        self.engine.attach(&mut request);
         answer(self.router.clone(), request)
     }
 
     /// The path of the Socket.IO server that stands for all.
     pub fn engine_path(&self) -> &str {
         self.engine_paths.first().map_or("/socket.io", String::as_str)
+    }
+
+    /// As the engine decides it: its path itself or one below it.
+    fn is_for_engine(&self, path: &str) -> bool {
+        let below = |engine: &String| path.strip_prefix(engine.as_str());
+        self.engine_paths.iter().filter_map(below).any(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -98,5 +92,26 @@ where
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_logged) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_the_engine_by_its_path() {
+        let paths = ["/socket.io".to_owned(), "/other".to_owned()];
+        let app = App::new(Router::new(), paths.into(), Control::new(Default::default()));
+        for (path, expected) in [
+            ("/socket.io", true),
+            ("/socket.io/", true),
+            ("/other/below", true),
+            ("/socket.iona/", false),
+            ("/sock", false),
+            ("/", false),
+        ] {
+            assert_eq!(app.is_for_engine(path), expected, "{path}");
+        }
     }
 }

@@ -42,7 +42,16 @@ async fn application(worker: Worker) -> Result<Router, BoxError> {
     let identity = worker.identity().clone();
     io.ns("/", async move |socket: SocketRef| {
         socket.emit("welcome", &identity.worker.0).ok();
+        socket.on_disconnect(async || {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tracing::info!("goodbye");
+        });
         socket.on("echo", async |Data::<String>(text), ack: AckSender<_>| drop(ack.send(&text)));
+        socket.on("flood", async |socket: SocketRef| {
+            let message = "x".repeat(100_000);
+            while socket.emit("flood", &message).is_ok() {}
+        });
+        socket.on("large", async |socket: SocketRef| drop(socket.emit("large", &"x".repeat(32 << 20))));
         socket.on("panic", async || panic!("one event"));
         socket.on("panic at once", |_: SocketRef| {
             if true {

@@ -19,7 +19,8 @@ use oxherd_contract::listen::Address;
 use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::settings::{
-    HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings, WorkerSettings,
+    EngineSettings, HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings,
+    WorkerSettings,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,12 @@ impl Default for Start {
                     half_open_max: 500,
                     header_timeout: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
+                },
+                engine: EngineSettings {
+                    payload_bytes_max: 1_000_000,
+                    slow_budget_bytes: 1 << 20,
+                    slow_after: PATIENCE * 3,
+                    flush_window: Duration::ZERO,
                 },
                 orphan_grace: Duration::from_secs(2),
                 stock: StockSettings::default(),
