@@ -12,6 +12,7 @@ crate::trials![
     every_byte_of_a_websocket_is_counted,
     a_session_counts_from_its_handshake_to_its_end,
     a_handler_that_panics_costs_one_event_and_one_line,
+    a_handler_that_panics_at_once_ends_its_session_only,
     a_peer_that_takes_nothing_is_ended,
     a_client_that_does_not_keep_up_is_closed_and_counted,
 ];
@@ -113,13 +114,42 @@ fn a_handler_that_panics_costs_one_event_and_one_line() {
         assert_eq!(fields["thread"], "main");
         assert_eq!(line["spans"][0]["worker"], process.worker.0);
     }
+}
 
-    // What runs before a handler returns its future runs inside the engine's own task of that session.
-    let mut other = WebSocket::open(address);
-    other.send(r#"42["panic at once"]"#);
-    wait_until("it is counted", || process.row().panics.load(Relaxed) == 3);
-    socket.send(r#"422["echo","and the others too"]"#);
-    socket.hears("and the others too");
+/// What runs before a handler returns its future runs inside the engine's own task of that session.
+fn a_handler_that_panics_at_once_ends_its_session_only() {
+    let process = Start::default().ready();
+    let (_listener, address) = process.listen();
+    let panics = || process.row().panics.load(Relaxed);
+    let mut witness = WebSocket::open(address);
+    let mut control = Client::connect(address);
+
+    let mut in_event = WebSocket::open(address);
+    in_event.send(r#"42["panic at once"]"#);
+    assert!(in_event.ends());
+    let mut client = Client::connect(address);
+    let path = open_polling(&mut client);
+    assert_eq!(client.post(&path, r#"42["panic at once"]"#).status, 200);
+    assert_eq!(client.get(&path).body, "1");
+    assert_eq!(panics(), 2);
+
+    let mut in_connect = WebSocket::open(address);
+    in_connect.send("40/panics,");
+    in_connect.hears("40/panics");
+    wait_until("it is counted", || panics() == 3);
+    in_connect.send(r#"421["echo","still here"]"#);
+    in_connect.hears("still here");
+
+    let mut in_disconnect = WebSocket::open(address);
+    in_disconnect.send(r#"42["panic at the end"]"#);
+    in_disconnect.send(r#"421["echo","armed"]"#);
+    in_disconnect.hears("armed");
+    drop((in_connect, in_disconnect));
+    wait_until("it is counted too", || panics() == 4);
+    wait_until("no socket is kept", || control.get("/sockets").body == "1");
+    wait_until("no session is kept", || process.row().sessions.load(Relaxed) == 1);
+    witness.send(r#"421["echo","and I"]"#);
+    witness.hears("and I");
 }
 
 fn a_peer_that_takes_nothing_is_ended() {
