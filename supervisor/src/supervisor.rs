@@ -107,6 +107,7 @@ impl Supervisor {
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
+        limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
