@@ -1,5 +1,6 @@
 //! The bus as a child of a supervisor: the life of the process, from its first line to its exit status.
 
+use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use oxherd_contract::VERSION;
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::ids::WorkerId;
@@ -15,6 +15,7 @@ use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::{ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError, State};
 use oxherd_contract::settings::{BusSettings as Told, LogSettings};
+use oxherd_contract::{Role, VERSION};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -69,6 +70,7 @@ enum ProcessError {
 /// Lives the whole life of the bus process: it serves until its supervisor is gone or kills it. A bus that cannot
 /// start exits with status 1 and has said why to the supervisor, or to stderr when there is none.
 pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
+    child::take_name(Role::Bus);
     let link = match child::ignore_signals()
         .map_err(ProcessError::Signals)
         .and_then(|()| Ok(ChildLink::inherited()?))
@@ -96,8 +98,12 @@ fn live(link: &ChildLink, start_logging: impl FnOnce(&LogSettings)) -> Result<()
         return Err(ProcessError::Contract(told.contract));
     }
     start_logging(&told.log);
-    let _span = tracing::error_span!("bus", role = "bus").entered();
-    child::start_guard(link, told.orphan_grace)
+    let span = tracing::error_span!("bus", role = "bus").entered();
+    let outside = span.clone();
+    let last_words = move |backtrace: &Backtrace| {
+        outside.in_scope(|| tracing::error!(%backtrace, "aborted by another process: this is where it was"));
+    };
+    child::start_guard(link, told.orphan_grace, last_words)
         .map_err(|cause| ProcessError::Start { what: "the guard", cause })?;
 
     let mut descriptors = descriptors.into_iter();
