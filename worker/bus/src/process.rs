@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::ids::WorkerId;
@@ -28,6 +29,9 @@ use crate::{Password, SettingsError};
 
 /// How long a supervisor may take to say what this process is to do.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Descriptors that clients leave to everything else.
+const RESERVE_DESCRIPTORS: u64 = 32;
 
 /// How often the runtime shows that it turns, and writes its numbers down.
 const BEAT_PERIOD: Duration = Duration::from_millis(200);
@@ -124,7 +128,7 @@ async fn serve(
     listeners: Listeners,
 ) -> Result<(), ProcessError> {
     let password = told.password.as_ref().map(|secret| Password::new(secret.reveal())).transpose()?;
-    let settings = BusSettings::try_from(BusOptions { password, ..BusOptions::default() })?;
+    let settings = BusSettings::try_from(BusOptions { password, ..affordable() })?;
     let mut bus = Bus::new(settings);
     let row = scoreboard.row(told.row).ok_or(ProcessError::NoRow)?;
     row.set_state(State::Bus);
@@ -140,6 +144,15 @@ async fn serve(
         () = keep_expected(&scoreboard, &expected, told.takes_over) => Ok(()),
         () = hang_up(link) => Ok(()),
     }
+}
+
+/// The defaults, or fewer clients if the kernel gives this process fewer descriptors.
+fn affordable() -> BusOptions {
+    let options = BusOptions::default();
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft);
+    let affordable = descriptors.saturating_sub(RESERVE_DESCRIPTORS).max(1);
+    let clients_max = options.clients_max.min(usize::try_from(affordable).unwrap_or(usize::MAX));
+    BusOptions { clients_max, tcp_clients_max: options.tcp_clients_max.min(clients_max * 3 / 4), ..options }
 }
 
 /// The names of the workers that serve now: whom a bus that takes over has to wait for.
