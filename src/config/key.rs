@@ -19,6 +19,7 @@ pub(crate) enum Key {
     HttpConnectionsMax,
     HttpHalfOpenMax,
     HttpHeaderTimeout,
+    HttpKeepAlive,
     HttpWriteTimeout,
     LogFormat,
     LogFilter,
@@ -32,7 +33,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 23] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -48,6 +49,7 @@ impl Key {
         Key::HttpConnectionsMax,
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
+        Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
         Key::LogFormat,
         Key::LogFilter,
@@ -75,6 +77,7 @@ impl Key {
             Key::HttpConnectionsMax => "http.connections_max",
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
+            Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",

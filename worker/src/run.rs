@@ -120,7 +120,7 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(shared.http.header_timeout);
+    let protocol = Protocol::new(&shared.http);
     let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
     tokio::select! {
         () = cluster::joined(&cluster) => {}

@@ -94,8 +94,10 @@ pub struct HttpSettings {
     pub connections_max: u32,
     /// Connections that have not yet sent a whole request head, at most.
     pub half_open_max: u32,
-    /// How long a request head may take.
+    /// How long the first request head of a connection may take.
     pub header_timeout: Duration,
+    /// How long a connection may be without a request after an answer.
+    pub keep_alive: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
 }
@@ -132,6 +134,7 @@ mod tests {
             connections_max: 10_000,
             half_open_max: 1,
             header_timeout: second,
+            keep_alive: second,
             write_timeout: second,
         };
         for (descriptors, connections) in
