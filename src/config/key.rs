@@ -20,6 +20,7 @@ pub(crate) enum Key {
     HttpConnectionsMax,
     HttpHalfOpenMax,
     HttpHeaderTimeout,
+    HttpKeepAlive,
     HttpWriteTimeout,
     SlowBudget,
     SlowAfter,
@@ -36,7 +37,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 26] = [
+    pub(crate) const ALL: [Key; 27] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -53,6 +54,7 @@ impl Key {
         Key::HttpConnectionsMax,
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
+        Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
         Key::SlowBudget,
         Key::SlowAfter,
@@ -84,6 +86,7 @@ impl Key {
             Key::HttpConnectionsMax => "http.connections_max",
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
+            Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
             Key::SlowBudget => "slow.budget",
             Key::SlowAfter => "slow.after",

@@ -107,10 +107,11 @@ impl Supervisor {
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
+        limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
+        let bus_sockets = BusSockets::open(control.path(), &plan.bus.listen)?;
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
         reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;

@@ -1,15 +1,18 @@
 //! The life of the process, from its first line to its exit status.
 
+use std::backtrace::Backtrace;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oxherd_contract::Role;
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
+use tracing::Span;
 
 use crate::accept::{Door, Slots};
 use crate::birth::{self, Birth, BirthError};
@@ -35,6 +38,7 @@ where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
+    child::take_name(Role::Worker);
     let (link, birth) = match be_born() {
         Ok(born) => born,
         Err(error) => {
@@ -47,9 +51,9 @@ where
     let (worker, index, generation) = (identity.worker.0, identity.index.0, identity.generation.0);
     // Entered for good on the only thread that runs tasks: every line of theirs is inside it. Of the highest level,
     // so that no filter for levels takes it away from a line that is let through.
-    let _span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
+    let span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
     panics::install(birth.row);
-    match live(link, birth, application) {
+    match live(link, birth, span.clone(), application) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = with_causes(error.as_ref()), "cannot start");
@@ -71,12 +75,15 @@ fn be_born() -> Result<(ChildLink, Birth), BirthError> {
     }
 }
 
-fn live<F, Fut>(link: ChildLink, birth: Birth, application: F) -> Result<(), BoxError>
+fn live<F, Fut>(link: ChildLink, birth: Birth, span: Span, application: F) -> Result<(), BoxError>
 where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
-    child::start_guard(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
+    let last_words = move |backtrace: &Backtrace| {
+        span.in_scope(|| tracing::error!(%backtrace, "aborted by another process: this is where it was"));
+    };
+    child::start_guard(&link, birth.settings.shared.orphan_grace, last_words).map_err(BirthError::Guard)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BirthError::Runtime)?;
     let outcome = runtime.block_on(serve(link, birth, application));
@@ -114,7 +121,7 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(shared.http.header_timeout);
+    let protocol = Protocol::new(&shared.http);
     let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
     tokio::select! {
         () = cluster::joined(&cluster) => {}

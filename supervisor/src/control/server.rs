@@ -1,7 +1,7 @@
 //! The supervisor's end of the control socket: connections, lines in, lines out. Never blocks.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -56,6 +56,9 @@ pub(crate) struct ControlServer {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
+    /// Given up for a moment when the process has no descriptor left: a connection that cannot be taken would stay
+    /// in the queue and wake the loop for ever.
+    spare: Option<File>,
 }
 
 #[derive(Debug)]
@@ -96,7 +99,8 @@ impl ControlServer {
             return Err(ControlError::InUse { path });
         }
         let listener = unix_socket(&path, 0o600).map_err(failed)?.into();
-        Ok(ControlServer { listener, path, clients: BTreeMap::new(), next_client: 0 })
+        let spare = spare();
+        Ok(ControlServer { listener, path, clients: BTreeMap::new(), next_client: 0, spare })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -105,7 +109,17 @@ impl ControlServer {
 
     /// Takes the next waiting connection of somebody who may administer the box: this user, or root.
     pub(crate) fn accept(&mut self, now: Moment) -> Option<(u64, &UnixStream)> {
-        let (stream, _) = self.listener.accept().ok()?;
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock && self.spare.take().is_some() {
+                    let refused = self.listener.accept().is_ok();
+                    tracing::warn!(%error, refused, "control connection refused");
+                }
+                self.spare = self.spare.take().or_else(spare);
+                return None;
+            }
+        };
         let peer = getsockopt(&stream, PeerCredentials).ok()?;
         let allowed = peer.uid() == geteuid().as_raw() || peer.uid() == 0;
         if !allowed || self.clients.len() >= CLIENTS_MAX || stream.set_nonblocking(true).is_err() {
@@ -193,6 +207,11 @@ impl Drop for ControlServer {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path); // a leftover is no harm: the next supervisor removes it
     }
+}
+
+/// A descriptor that is of no other use.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// Makes the socket's directory if it is missing, and refuses one where somebody else could put his own socket:
