@@ -161,7 +161,9 @@ fn strangers_over_tcp_leave_room_for_the_workers() {
     wait_until("they are in", || bus.counters.clients.get() == 2);
     assert_eq!(bus.connect_tcp().rest(), b"-ERR max number of clients reached\r\n");
     let mut workers = [bus.connect(), bus.connect()];
-    workers.each_mut().map(|worker| assert_eq!(worker.ask(&["PING"]), "+PONG\r\n"));
+    for worker in &mut workers {
+        assert_eq!(worker.ask(&["PING"]), "+PONG\r\n");
+    }
     drop(first);
     wait_until("there is room again", || bus.counters.clients.get() == 3);
     assert_eq!(bus.connect_tcp().ask(&["AUTH", "secret"]), "+OK\r\n");
