@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -61,7 +62,9 @@ impl Default for Config {
                 header_timeout: Duration::from_secs(10),
                 keep_alive: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(30),
+                peek_timeout: Duration::from_secs(1),
             },
+            cluster: ClusterSettings::default(),
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }

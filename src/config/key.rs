@@ -21,6 +21,8 @@ pub(crate) enum Key {
     HttpHeaderTimeout,
     HttpKeepAlive,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
     LogFormat,
     LogFilter,
     RedisUrl,
@@ -33,7 +35,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 23] = [
+    pub(crate) const ALL: [Key; 25] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -51,6 +53,8 @@ impl Key {
         Key::HttpHeaderTimeout,
         Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
@@ -79,6 +83,8 @@ impl Key {
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
@@ -100,7 +106,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

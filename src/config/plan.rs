@@ -46,6 +46,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         shared: SharedSettings {
             log: config.log,
             http: config.http,
+            cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
