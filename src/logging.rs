@@ -17,6 +17,11 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::stderr::Stderr;
+
+/// What is said behind the number of lines that nobody read.
+const LINES_LOST: &str = " log lines lost: nobody read stderr";
+
 /// Which process of the box logs.
 #[derive(Serialize)]
 #[serde(tag = "role", rename_all = "lowercase")]
@@ -37,15 +42,19 @@ impl From<&Identity> for Speaker {
 pub(crate) fn start(settings: &LogSettings, speaker: &Speaker) {
     // The configuration has checked it.
     let events = EnvFilter::builder().parse_lossy(&settings.filter);
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let to_stderr = tracing_subscriber::fmt::layer();
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Text => {
             let filter = events.or(filter_fn(says_who_speaks));
-            to_stderr.with_ansi(io::stderr().is_terminal()).with_filter(filter).boxed()
+            let writer = Stderr::new("", LINES_LOST);
+            to_stderr.with_writer(writer).with_ansi(io::stderr().is_terminal()).with_filter(filter).boxed()
         }
         LogFormat::Json => {
             let filter = events.and(filter_fn(|metadata| !says_who_speaks(metadata)));
-            let lines = to_stderr.fmt_fields(JsonFields::new()).event_format(JsonLines::of(speaker));
+            let format = JsonLines::of(speaker);
+            let after = format!(",\"message\":\"{}\",{}", LINES_LOST.trim_start(), format.end);
+            let writer = Stderr::new("{\"level\":\"WARN\",\"lines\":", after);
+            let lines = to_stderr.with_writer(writer).fmt_fields(JsonFields::new()).event_format(format);
             lines.with_filter(filter).boxed()
         }
     };

@@ -123,9 +123,10 @@ fn a_control_socket_that_answers_is_not_taken_over() {
 
 #[test]
 fn a_file_where_a_socket_should_be_is_left_alone() {
-    for in_the_way in ["control.sock", "control.sock.bus"] {
+    for in_the_way in ["control.sock", "control.sock.bus", "control.sock.workers/file"] {
         let scratch = Scratch::new();
         let (control, file) = (scratch.path().join("control.sock"), scratch.path().join(in_the_way));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "precious").unwrap();
         let arguments = ["--listen", "127.0.0.1:0", "--control"];
         let output = Command::new(binary()).args(arguments).arg(&control).output().unwrap();

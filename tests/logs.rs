@@ -3,9 +3,15 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::Read;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 use support::http::{client, request};
-use support::{Herd, HerdBuilder, eventually};
+use support::{Herd, HerdBuilder, Scratch, eventually};
 
 /// All lines, each of which is one JSON object.
 fn objects(herd: &Herd) -> Vec<Value> {
@@ -73,4 +79,26 @@ fn a_limit_on_connections_that_cannot_be_had_is_said_once_and_only_to_who_asked(
         });
         assert_eq!(herd.log().matches(WORDS).count(), said, "{files} {config}\n{}", herd.log());
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nobody_and_says_later_what_was_lost() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("stderr");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let mut reader = File::options().read(true).write(true).open(&path).unwrap(); // so that no open waits
+    fcntl(&reader, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let herd = HerdBuilder::new().shell(&format!("exec \"$@\" 2>{}", path.display())).start(2);
+    for _ in 0..5 {
+        let output = herd.command(&["restart", "0"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut read = || {
+        let mut bytes = [0; 4096];
+        let length = reader.read(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    read();
+    assert!(herd.command(&["restart", "0"]).status.success());
+    eventually("it says so", || read().contains("log lines lost: nobody read stderr").then_some(()));
 }

@@ -22,6 +22,8 @@ pub(crate) enum Key {
     HttpHeaderTimeout,
     HttpKeepAlive,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
     SlowBudget,
     SlowAfter,
     FlushWindow,
@@ -37,7 +39,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 27] = [
+    pub(crate) const ALL: [Key; 29] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -56,6 +58,8 @@ impl Key {
         Key::HttpHeaderTimeout,
         Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
         Key::SlowBudget,
         Key::SlowAfter,
         Key::FlushWindow,
@@ -88,6 +92,8 @@ impl Key {
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
             Key::SlowBudget => "slow.budget",
             Key::SlowAfter => "slow.after",
             Key::FlushWindow => "flush.window",
@@ -112,7 +118,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

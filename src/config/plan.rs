@@ -47,6 +47,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
             log: config.log,
             http: config.http,
             engine: config.engine,
+            cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },

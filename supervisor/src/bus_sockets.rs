@@ -52,12 +52,8 @@ pub(crate) struct BusSockets {
 }
 
 impl BusSockets {
-    /// Opens them all; the Unix socket with mode 0600, beside the control socket, whose directory is private by now and
-    /// whose whole name it keeps: of two boxes with `ox.1` and `ox.2` each has its own.
-    pub(crate) fn open(control: &Path, addresses: &[SocketAddr]) -> Result<BusSockets, BusSocketError> {
-        let mut path = control.as_os_str().to_owned();
-        path.push(".bus");
-        let path = PathBuf::from(path);
+    /// Opens them all; the Unix socket with mode 0600, in a directory that the control socket has proved private.
+    pub(crate) fn open(path: PathBuf, addresses: &[SocketAddr]) -> Result<BusSockets, BusSocketError> {
         let failed = |cause| BusSocketError::Unix { path: path.clone(), cause };
         if !remove_unused(&path).map_err(failed)? {
             return Err(BusSocketError::InUse { path });
@@ -96,18 +92,4 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn boxes_whose_control_sockets_differ_in_the_extension_only_have_each_their_own() {
-        let directory = std::env::temp_dir().join(format!("oxherd-bus-sockets-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let boxes = ["ox.1", "ox.2"].map(|name| BusSockets::open(&directory.join(name), &[]));
-        std::fs::remove_dir_all(&directory).unwrap();
-        assert!(boxes.iter().all(Result::is_ok), "{boxes:?}");
-    }
 }

@@ -14,13 +14,15 @@ use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
 use tracing::Span;
 
-use crate::accept::{Door, Slots};
+use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
 use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};
+use crate::route::tag::{Owner, Secrets, Tagger};
+use crate::route::{Gate, Routing};
 use crate::worker::{BoxError, Worker};
 use crate::{engine, panics, row};
 
@@ -100,9 +102,11 @@ where
     let shared = settings.shared.clone();
     let mut orders = Orders::new(link, shared.orphan_grace)?;
     let cluster = cluster::start(&settings)?;
-    let engine = engine::control(&shared.engine);
+    let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
+    let siblings = settings.siblings.clone();
+    let secrets = Secrets::new(&shared.cluster.secrets);
+    let engine = engine::control(&shared.engine, Arc::new(Tagger { secrets: secrets.clone(), me }));
     tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
-
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
         booted = boot(worker.clone(), engine.clone(), application) => booted,
@@ -121,8 +125,24 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(&shared.http);
-    let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    tokio::spawn({
+        let routing = routing.clone();
+        async move { routing.watch().await }
+    });
+    let gate = Gate { app: app.clone(), connections: connections.clone(), routing: routing.clone() };
+    let door = Door {
+        connections: connections.clone(),
+        protocol: Protocol::new(&shared.http),
+        gate: Arc::new(gate),
+        routing,
+        peek_timeout: shared.http.peek_timeout,
+    };
+    if let Err(error) = open_to_siblings(&door) {
+        orders.tell(&failure(&error)).await;
+        return Err(error.into());
+    }
+    let mut slots = Slots::new(door);
     tokio::select! {
         () = cluster::joined(&cluster) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet

@@ -19,6 +19,8 @@ pub struct WorkerSettings {
     pub row: RowIndex,
     /// The bus' Unix socket.
     pub bus: PathBuf,
+    /// The directory in which each worker of the box has its sockets, for the others to find.
+    pub siblings: PathBuf,
     /// What all workers of one generation share.
     pub shared: SharedSettings,
 }
@@ -64,6 +66,8 @@ pub struct SharedSettings {
     pub http: HttpSettings,
     /// What a session may cost.
     pub engine: EngineSettings,
+    /// What the workers of a cluster share.
+    pub cluster: ClusterSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
     /// What the stock server serves; an application ignores it.
@@ -100,6 +104,9 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// How long a connection may be without a request after an answer.
     pub keep_alive: Duration,
+    /// How long a new connection's first request line is waited for before the connection is taken for the
+    /// worker's own.
+    pub peek_timeout: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
 }
@@ -129,6 +136,14 @@ pub struct EngineSettings {
     pub flush_window: Duration,
 }
 
+/// What the workers of a cluster share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSettings {
+    /// Keys of the tags in session ids: the first signs, all verify. The supervisor fills in one of its own, for the
+    /// life of the box, if there is none.
+    pub secrets: Vec<Secret>,
+}
+
 /// What the stock server may be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockSettings {
@@ -150,6 +165,7 @@ mod tests {
             half_open_max: 1,
             header_timeout: second,
             keep_alive: second,
+            peek_timeout: second,
             write_timeout: second,
         };
         for (descriptors, connections) in

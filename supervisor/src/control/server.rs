@@ -107,6 +107,15 @@ impl ControlServer {
         &self.path
     }
 
+    /// The place of something else of this box, in the same private directory. It keeps the socket's whole name: of two
+    /// boxes with `ox.1` and `ox.2` each has its own.
+    pub(crate) fn beside(&self, what: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(what);
+        path.into()
+    }
+
     /// Takes the next waiting connection of somebody who may administer the box: this user, or root.
     pub(crate) fn accept(&mut self, now: Moment) -> Option<(u64, &UnixStream)> {
         let stream = match self.listener.accept() {
@@ -228,5 +237,19 @@ fn private_directory(directory: &Path, path: &Path) -> Result<(), ControlError> 
     match owned && (!others_write || sticky) {
         true => Ok(()),
         false => Err(ControlError::UnsafeDirectory { path: directory.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_whose_control_sockets_differ_in_the_extension_only_share_nothing() {
+        let directory = std::env::temp_dir().join(format!("oxherd-control-{}", std::process::id()));
+        let both = ["ox.1", "ox.2"].map(|name| ControlServer::open(directory.join(name)).unwrap());
+        assert_ne!(both[0].beside("bus"), both[1].beside("bus"));
+        drop(both);
+        fs::remove_dir(&directory).unwrap();
     }
 }

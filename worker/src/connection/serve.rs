@@ -2,7 +2,6 @@
 //! or with the upgrade, after which the engine owns the [`Io`].
 
 use std::future::{pending, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,7 @@ use tokio::time::sleep;
 
 use super::handle::{Connection, Phase};
 use super::io::Io;
-use super::open::Connections;
-use crate::http::App;
+use crate::route::{Gate, Guest};
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -25,7 +23,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Protocol {
     http: http1::Builder,
-    header_timeout: Duration,
+    /// For the first head of a connection; none between siblings.
+    header_timeout: Option<Duration>,
 }
 
 impl Protocol {
@@ -38,23 +37,22 @@ impl Protocol {
             .header_read_timeout(settings.keep_alive.max(settings.header_timeout))
             .half_close(false)
             .max_buf_size(HEAD_BYTES_MAX);
-        Protocol { http, header_timeout: settings.header_timeout }
+        Protocol { http, header_timeout: Some(settings.header_timeout) }
+    }
+
+    /// As siblings speak it: they keep connections for as long as they like.
+    pub fn between_siblings() -> Self {
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None).half_close(false).max_buf_size(HEAD_BYTES_MAX * 2);
+        Protocol { http, header_timeout: None }
     }
 }
 
 /// Serves one connection until it ends or leaves HTTP.
-pub(crate) async fn serve(
-    io: Io,
-    peer: Option<SocketAddr>,
-    connection: Arc<Connection>,
-    connections: Arc<Connections>,
-    protocol: Protocol,
-    app: Arc<App>,
-) {
-    let service = {
-        let (connection, connections) = (connection.clone(), connections.clone());
-        service_fn(move |request| app.serve(request, peer, &connection, &connections))
-    };
+pub(crate) async fn serve(io: Io, guest: Guest, protocol: Protocol, gate: Arc<Gate>) {
+    let (connections, connection) = (gate.connections.clone(), guest.connection.clone());
+    let guest = Arc::new(guest);
+    let service = service_fn(move |request| gate.clone().serve(request, guest.clone()));
     let mut http = pin!(protocol.http.serve_connection(TokioIo::new(io), service).with_upgrades());
     let (mut known, mut told) = (false, false);
     // hyper takes a connection that it has read nothing from for idle and closes it, though its first request may be
@@ -95,7 +93,8 @@ pub(crate) async fn serve(
 }
 
 /// Ends when nothing like a whole request came in time; never, if one did.
-async fn first_head_is_late(connection: &Connection, within: Duration) {
+async fn first_head_is_late(connection: &Connection, within: Option<Duration>) {
+    let Some(within) = within else { return pending().await };
     sleep(within).await;
     if connection.phase() != Phase::HalfOpen {
         pending().await
