@@ -10,6 +10,8 @@ use oxherd_contract::ids::WorkerId;
 use oxherd_contract::siblings::{handoff_socket, http_socket};
 use thiserror::Error;
 
+use crate::listen::not_a_socket;
+
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes with the final NUL (`unix(7)`).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -79,7 +81,7 @@ fn remove_sockets(directory: &Path) -> io::Result<()> {
     };
     for entry in entries {
         if !entry.file_type()?.is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+            return Err(not_a_socket());
         }
         fs::remove_file(entry.path())?;
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_name;
+use nix::sys::resource::{Resource, getrlimit};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use crate::Role;
@@ -40,6 +41,11 @@ pub fn ignore_signals() -> io::Result<()> {
         signal_hook::flag::register(signal, nobody_asks.clone())?;
     }
     Ok(())
+}
+
+/// How many descriptors this process may have (RLIMIT_NOFILE); without an end if the kernel does not say.
+pub fn open_files_max() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft)
 }
 
 /// Gives this process a name that says what it is, for `ps` and `top`: the kernel names a process after the file that

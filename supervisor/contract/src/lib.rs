@@ -12,6 +12,7 @@
 
 pub mod causes;
 pub mod child;
+mod datagram;
 pub mod handoff;
 pub mod ids;
 mod last_words;

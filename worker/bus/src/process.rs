@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::ids::WorkerId;
@@ -149,8 +148,7 @@ async fn serve(
 /// The defaults, or fewer clients if the kernel gives this process fewer descriptors.
 fn affordable() -> BusOptions {
     let options = BusOptions::default();
-    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft);
-    let affordable = descriptors.saturating_sub(RESERVE_DESCRIPTORS).max(1);
+    let affordable = child::open_files_max().saturating_sub(RESERVE_DESCRIPTORS).max(1);
     let clients_max = options.clients_max.min(usize::try_from(affordable).unwrap_or(usize::MAX));
     BusOptions { clients_max, tcp_clients_max: options.tcp_clients_max.min(clients_max * 3 / 4), ..options }
 }

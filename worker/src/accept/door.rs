@@ -7,7 +7,6 @@
 //!   taken over from a sibling ───────▲
 //! ```
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -46,12 +45,8 @@ impl Door {
             }
             Look::Line(Verdict::Stay | Verdict::Give(..)) | Look::Alien => self.enter(socket, way, None),
             Look::Incomplete => {
-                if let Some((io, connection)) = self.open(socket, Origin::Client) {
-                    tokio::spawn(self.clone().see(
-                        io,
-                        connection,
-                        Handoff { listener, peer, reason: Reason::Session },
-                    ));
+                if let Some((io, connection)) = self.open(socket) {
+                    tokio::spawn(self.clone().see(io, connection, handoff(Reason::Session)));
                 }
             }
         }
@@ -120,16 +115,16 @@ impl Door {
 
     /// Opens a connection and serves it in a task of its own.
     fn enter(&self, socket: Socket, way: Way, newcomer: Option<Newcomer>) {
-        if let Some((io, connection)) = self.open(socket, Origin::Client) {
+        if let Some((io, connection)) = self.open(socket) {
             let guest = Guest { way, connection, newcomer: Mutex::new(newcomer) };
             tokio::spawn(serve(io, guest, self.protocol.clone(), self.gate.clone()));
         }
     }
 
-    fn open(&self, socket: Socket, origin: Origin) -> Option<(Io, Arc<Connection>)> {
-        let registered: io::Result<Stream> = socket.register();
+    fn open(&self, socket: Socket) -> Option<(Io, Arc<Connection>)> {
+        let registered = socket.register();
         let stream =
             registered.inspect_err(|error| tracing::error!(%error, "cannot watch a connection")).ok()?;
-        self.connections.open(stream, origin)
+        self.connections.open(stream, Origin::Client)
     }
 }

@@ -1,6 +1,6 @@
 //! How many connections this process may have open.
 
-use nix::sys::resource::{Resource, getrlimit};
+use oxherd_contract::child;
 use oxherd_contract::settings::HttpSettings;
 
 /// The limits of the table of connections.
@@ -14,9 +14,8 @@ impl Limits {
     /// The configured limits, or less if the kernel gives this process fewer descriptors, which the supervisor has
     /// said by now.
     pub fn effective(http: &HttpSettings) -> Self {
-        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _hard)| soft);
         Limits {
-            connections_max: http.connections_within(descriptors) as usize,
+            connections_max: http.connections_within(child::open_files_max()) as usize,
             half_open_max: http.half_open_max.max(1) as usize,
         }
     }

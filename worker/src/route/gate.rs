@@ -11,7 +11,7 @@ use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use oxherd_contract::scoreboard::Row;
 
-use super::decide::Route;
+use super::decide::{Claim, Route};
 use super::forward::Upstream;
 use super::{Routing, hop};
 use crate::connection::{Connection, Connections, Phase};
@@ -92,11 +92,11 @@ impl Gate {
     /// Who else is to answer. A worker that drains starts no sessions if there is somebody who does.
     fn elsewhere(&self, request: &Request<Incoming>) -> Option<Upstream> {
         match self.routing.route(request) {
-            Route::Sibling(worker) => Some(Upstream::Sibling(worker)),
-            Route::Ours if self.connections.is_draining() && self.routing.starts_session(request) => {
+            (_, Route::Sibling(worker)) => Some(Upstream::Sibling(worker)),
+            (Claim::NewSession, Route::Ours) if self.connections.is_draining() => {
                 self.routing.any_ready().map(Upstream::Sibling)
             }
-            Route::Ours | Route::Box { .. } => None,
+            (_, Route::Ours | Route::Box { .. }) => None,
         }
     }
 
