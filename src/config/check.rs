@@ -1,12 +1,13 @@
 //! From what was typed to the checked configuration: every key is read once, with its range. Pure.
 //! A bad value is complained about and its default stands in, so that the rest can be checked too.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use oxherd_contract::edge::{CorsSettings, TrustedProxies};
 use oxherd_contract::listen::Address;
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +30,12 @@ const HOST_BYTES_MAX: usize = 64;
 
 /// Bytes of a password or key at most.
 const SECRET_BYTES_MAX: usize = 512;
+
+/// The range of `max_payload`: less would refuse a socket's handshake with its auth; more in one piece belongs elsewhere.
+const PAYLOAD_BYTES: RangeInclusive<u32> = 1_000..=100_000_000;
+
+/// The range of `slow.budget`: less would close a client for one burst.
+const BUDGET_BYTES: RangeInclusive<u32> = 16_384..=1_073_741_824;
 
 /// Bytes of a cluster's secret at least: what is shorter can be guessed from one session id.
 const CLUSTER_SECRET_BYTES_MIN: usize = 16;
@@ -85,6 +92,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 default.http.header_timeout,
                 duration(ms(100)..=s(300)),
             ),
+            keep_alive: read.key(Key::HttpKeepAlive, default.http.keep_alive, duration(s(1)..=s(3600))),
             write_timeout: read.key(
                 Key::HttpWriteTimeout,
                 default.http.write_timeout,
@@ -98,6 +106,24 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
         trusted_proxies,
         tls,
         cors: read.cors(default.cors),
+        engine: EngineSettings {
+            payload_bytes_max: read.key(
+                Key::MaxPayload,
+                default.engine.payload_bytes_max,
+                number(PAYLOAD_BYTES),
+            ),
+            slow_budget_bytes: read.key(
+                Key::SlowBudget,
+                default.engine.slow_budget_bytes,
+                number(BUDGET_BYTES),
+            ),
+            slow_after: read.key(Key::SlowAfter, default.engine.slow_after, duration(ms(100)..=s(3600))),
+            flush_window: read.key(
+                Key::FlushWindow,
+                default.engine.flush_window,
+                duration(Duration::ZERO..=s(1)),
+            ),
+        },
         log: LogSettings {
             format: read.key(Key::LogFormat, default.log.format, log_format),
             filter: read.key(Key::LogFilter, default.log.filter, log_filter),

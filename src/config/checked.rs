@@ -7,7 +7,7 @@ use std::time::Duration;
 use oxherd_contract::edge::{CorsSettings, Layers, TrustedProxies};
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 use super::edge::TlsFiles;
@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) tls: TlsFiles,
     pub(crate) cors: CorsSettings,
+    pub(crate) engine: EngineSettings,
     pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
@@ -72,6 +73,7 @@ impl Default for Config {
                 connections_max: 65_536,
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(30),
                 peek_timeout: Duration::from_secs(1),
             },
@@ -79,6 +81,12 @@ impl Default for Config {
             tls: TlsFiles::default(),
             cors: CorsSettings::default(),
             cluster: ClusterSettings::default(),
+            engine: EngineSettings {
+                payload_bytes_max: 1_000_000,
+                slow_budget_bytes: 1 << 20,
+                slow_after: Duration::from_secs(30),
+                flush_window: Duration::ZERO,
+            },
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::listen::Address;
 use oxherd_contract::settings::{SharedSettings, StockSettings};
-use oxherd_supervisor::plan::{ControlPath, Plan};
+use oxherd_supervisor::plan::{Choice, ControlPath, Plan};
 
 use super::certificates;
 use super::check::{SLOTS_MAX, WORKERS_MAX};
@@ -62,10 +62,12 @@ pub(crate) fn plan(
             log: config.log,
             http: config.http,
             edge,
+            engine: config.engine,
             cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
+        connections_max: low.get(Key::HttpConnectionsMax).map_or(Choice::Default, |_| Choice::Operator),
     };
     (plan, read.warnings)
 }

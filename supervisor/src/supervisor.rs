@@ -120,12 +120,13 @@ impl Supervisor {
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
+        limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners =
             Listeners::open(&plan.listeners, plan.slots, patience, &plan.shared.edge.trusted_proxies)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
-        let sibling_sockets = SiblingSockets::open(control.path().with_extension("workers"))?;
+        let bus_sockets = BusSockets::open(control.beside("bus"), &plan.bus.listen)?;
+        let sibling_sockets = SiblingSockets::open(control.beside("workers"))?;
         let made_secret = random::secret().map_err(failed("read random numbers"))?;
         if plan.shared.cluster.secrets.is_empty() {
             plan.shared.cluster.secrets.push(made_secret.clone());

@@ -15,6 +15,7 @@
 //! | `GET /orphan`         |         | a process that outlives its parent for a moment  |
 //! | `GET /spin`           | `spin`  | the worker's only thread computes for ever       |
 //! | `GET /panic`          | `panic` | the handler panics                               |
+//! |                       | `panic at once` | the handler panics before it has a future |
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
         io.ns("/", |socket: SocketRef| async move {
             socket.on("spin", async || spin());
             socket.on("panic", async || misbehave());
+            socket.on("panic at once", || {
+                misbehave();
+                std::future::ready(())
+            });
         })
         .await?;
         let router = axum::Router::new()

@@ -9,6 +9,8 @@
 //!              route           └ ends ── drain      route
 //!                ▼ hands off                          ▼ forwards
 //!            siblings                              siblings
+//!
+//! drain ── ends sessions ──▶ the engine's Control (limits, counts, sessions)
 //! ```
 //!
 //! Every request carries its [`Peer`]: who the client is, as far as trusted proxies tell. If its address is known, the
@@ -27,6 +29,7 @@ mod catch;
 mod cluster;
 mod connection;
 mod drain;
+mod engine;
 mod http;
 mod keys;
 mod orders;

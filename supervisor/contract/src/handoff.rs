@@ -3,16 +3,15 @@
 //! It is part of the contract because a draining worker of an older binary gives to a newer one, and the reverse.
 //! Neither end ever blocks. The sender keeps nothing of what it gave but its own descriptor, which it then closes.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use thiserror::Error;
 
+use crate::datagram;
 use crate::ids::ListenerId;
-use crate::sys;
 
 /// Bytes of every message.
 const MESSAGE_BYTES: usize = 32;
@@ -61,12 +60,9 @@ pub enum HandoffError {
 
 /// Gives a connection away. The caller closes its own descriptor.
 pub fn give(channel: impl AsFd, handoff: &Handoff, connection: BorrowedFd<'_>) -> Result<(), HandoffError> {
-    let bytes = encode(handoff);
-    let raw = [connection.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    match sendmsg::<()>(channel.as_fd().as_raw_fd(), &[IoSlice::new(&bytes)], &rights, flags, None) {
-        Ok(_) => Ok(()),
+    let descriptors = [connection.as_raw_fd()];
+    match datagram::send(channel.as_fd(), &encode(handoff), &descriptors) {
+        Ok(()) => Ok(()),
         // ETOOMANYREFS: more descriptors under way than the user may have open (`unix(7)`).
         Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => Err(HandoffError::Full),
         Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => Err(HandoffError::Closed),
@@ -78,25 +74,16 @@ pub fn give(channel: impl AsFd, handoff: &Handoff, connection: BorrowedFd<'_>) -
 pub fn take(channel: impl AsFd) -> Result<Option<(Handoff, OwnedFd)>, HandoffError> {
     let mut bytes = [0; MESSAGE_BYTES];
     let mut control = nix::cmsg_space!([RawFd; 1]);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let received = match recvmsg::<()>(channel.as_fd().as_raw_fd(), &mut parts, Some(&mut control), flags) {
+    let mut received = match datagram::receive(channel.as_fd(), &mut bytes, &mut control) {
         Ok(received) => received,
         Err(Errno::EAGAIN) => return Ok(None),
         Err(Errno::ECONNRESET) => return Err(HandoffError::Closed),
         Err(errno) => return Err(HandoffError::Io(errno.into())),
     };
-    let mut descriptors = Vec::new();
-    for message in received.cmsgs().map_err(|errno| HandoffError::Io(errno.into()))? {
-        if let ControlMessageOwned::ScmRights(raw) = message {
-            descriptors.extend(sys::received_descriptors(raw));
-        }
-    }
-    let whole = received.bytes == MESSAGE_BYTES
-        && !received.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-    match (received.bytes, descriptors.pop()) {
+    let is_whole = received.length == MESSAGE_BYTES && !received.is_cut;
+    match (received.length, received.descriptors.pop()) {
         (0, None) => Err(HandoffError::Closed),
-        (_, Some(connection)) if whole && descriptors.is_empty() => {
+        (_, Some(connection)) if is_whole && received.descriptors.is_empty() => {
             let handoff = decode(&bytes).ok_or(HandoffError::Garbled)?;
             Ok(Some((handoff, connection)))
         }
@@ -213,9 +200,7 @@ mod tests {
     #[test]
     fn what_is_no_connection_is_refused() {
         let (giver, taker) = channel();
-        let send = |bytes: &[u8]| {
-            sendmsg::<()>(giver.as_raw_fd(), &[IoSlice::new(bytes)], &[], MsgFlags::empty(), None).unwrap()
-        };
+        let send = |bytes: &[u8]| datagram::send(giver.as_fd(), bytes, &[]).unwrap();
         for bytes in [&[FORM; 3][..], &[0; MESSAGE_BYTES], &[0; MESSAGE_BYTES + 1]] {
             send(bytes);
             assert!(matches!(take(&taker), Err(HandoffError::Garbled)), "{} bytes", bytes.len());

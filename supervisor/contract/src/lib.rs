@@ -12,9 +12,11 @@
 
 pub mod causes;
 pub mod child;
+mod datagram;
 pub mod edge;
 pub mod handoff;
 pub mod ids;
+mod last_words;
 pub mod link;
 pub mod listen;
 pub mod message;

@@ -7,7 +7,6 @@
 //!   taken over from a sibling ───────▲
 //! ```
 
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
@@ -56,9 +55,8 @@ impl Door {
                 self.enter(socket, listener, source, None);
             }
             Look::Incomplete => {
-                if let Some((io, connection)) = self.open(socket, Origin::Client) {
-                    let handoff = handoff(Reason::Session);
-                    tokio::spawn(self.clone().see(io, connection, prelude, handoff));
+                if let Some((io, connection)) = self.open(socket) {
+                    tokio::spawn(self.clone().see(io, connection, prelude, handoff(Reason::Session)));
                 }
             }
         }
@@ -132,7 +130,7 @@ impl Door {
 
     /// Opens a connection and serves it in a task of its own.
     fn enter(&self, socket: Socket, listener: ListenerId, source: Source, newcomer: Option<Newcomer>) {
-        if let Some((io, connection)) = self.open(socket, Origin::Client) {
+        if let Some((io, connection)) = self.open(socket) {
             let guest = Guest { way: Way::Client(source), connection, newcomer: Mutex::new(newcomer) };
             let (protocol, gate) = (self.protocol.clone(), self.gate.clone());
             // Two kinds of tasks: the plain one is the usual one and need not have room for the other.
@@ -148,10 +146,10 @@ impl Door {
         Source::new(peer, &self.greeter.edge.trusted_proxies)
     }
 
-    fn open(&self, socket: Socket, origin: Origin) -> Option<(Io, Arc<Connection>)> {
-        let registered: io::Result<Stream> = socket.register();
+    fn open(&self, socket: Socket) -> Option<(Io, Arc<Connection>)> {
+        let registered = socket.register();
         let stream =
             registered.inspect_err(|error| tracing::error!(%error, "cannot watch a connection")).ok()?;
-        self.connections.open(stream, origin)
+        self.connections.open(stream, Origin::Client)
     }
 }

@@ -24,8 +24,8 @@ use crate::seldom::Seldom;
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
 
-/// How long a slot waits when the kernel has no descriptor or no memory for a connection.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+/// How long a listening socket rests when the kernel has no descriptor or no memory for a connection.
+pub(crate) const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {

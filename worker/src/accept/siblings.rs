@@ -1,19 +1,15 @@
 //! The two sockets by which the siblings reach this worker: one takes connections over, one serves forwarded requests.
 
 use std::io;
-use std::time::Duration;
 
 use oxherd_contract::siblings::http_socket;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::time::sleep;
 
-use super::Door;
+use super::{Door, SHORTAGE_PAUSE};
 use crate::route::handoff::{listen, take_over};
 use crate::route::is_of_this_user;
-
-/// How long the socket rests when the kernel has no descriptor or no memory for a sibling.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the siblings cannot reach this worker.
 #[derive(Debug, Error)]

@@ -1,7 +1,7 @@
 //! The handle of one connection: what the worker knows about it, and how it is ended from outside.
 //!
 //! ```text
-//!   HalfOpen ──first request head──▶ Serving ⇄ Polling ──101──▶ Upgraded
+//!   HalfOpen ──first request head──▶ Serving ──101──▶ Session or Upgraded
 //! ```
 
 use std::os::fd::RawFd;
@@ -26,9 +26,9 @@ pub(crate) enum Phase {
     HalfOpen = 0,
     /// It speaks HTTP: in a request or between two.
     Serving = 1,
-    /// Its last request is the long poll of a session.
-    Polling = 2,
-    /// It left HTTP: a WebSocket.
+    /// It left HTTP: a WebSocket of the engine, which ends it.
+    Session = 2,
+    /// It left HTTP: something of the application's own.
     Upgraded = 3,
 }
 
@@ -92,7 +92,7 @@ impl Connection {
         match self.phase.load(Relaxed) {
             0 => Phase::HalfOpen,
             1 => Phase::Serving,
-            2 => Phase::Polling,
+            2 => Phase::Session,
             _ => Phase::Upgraded,
         }
     }

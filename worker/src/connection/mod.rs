@@ -14,7 +14,7 @@ mod table;
 
 pub(crate) use greet::{Greeter, greet};
 pub(crate) use handle::{Connection, Origin, Phase};
-pub(crate) use io::Io;
+pub(crate) use io::{Io, dismantle};
 pub(crate) use limits::Limits;
 pub(crate) use open::Connections;
 pub(crate) use peer::Source;

@@ -81,17 +81,17 @@ impl Connections {
         }
     }
 
-    /// A request head arrived; `phase` is what it makes of the connection.
-    pub fn head_arrived(&self, connection: &Connection, phase: Phase) {
+    /// A request head arrived.
+    pub fn head_arrived(&self, connection: &Connection) {
         self.row.requests.fetch_add(1, Relaxed);
-        if connection.enter(phase) == Phase::HalfOpen {
+        if connection.enter(Phase::Serving) == Phase::HalfOpen {
             self.table().head_arrived(connection.id);
         }
     }
 
-    /// A connection left HTTP.
-    pub fn upgraded(&self, connection: &Connection) {
-        connection.enter(Phase::Upgraded);
+    /// A connection left HTTP for this phase.
+    pub fn upgraded(&self, connection: &Connection, phase: Phase) {
+        connection.enter(phase);
         if connection.count() {
             self.row.connections.fetch_add(1, Relaxed);
         }
@@ -135,7 +135,8 @@ impl Connections {
         }
     }
 
-    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once.
+    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once unless it is
+    /// the engine's.
     pub fn drain(&self) {
         self.draining.store(true, Release);
         for connection in self.table().iter().filter(|connection| connection.is_counted()) {

@@ -58,9 +58,7 @@ impl Stream {
             let _ = tcp.set_zero_linger(); // fails only for a connection that is already gone
         }
     }
-}
 
-impl Stream {
     /// Waits until the kernel says that this may be done.
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {

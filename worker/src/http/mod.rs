@@ -4,14 +4,11 @@ mod app;
 mod cors;
 pub(crate) mod forwarded;
 mod probe;
-mod session;
 
-pub(crate) use app::{App, conclude};
+pub(crate) use app::{App, conclude, is_at_one_of};
 pub use cors::{Cors, CorsFuture, CorsService};
 pub(crate) use probe::{Probe, ProbeError};
-pub(crate) use session::is_at_one_of;
 
-/// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate and the close
-/// of a session. It comes from no client; middleware may let it pass where it would ask a client for more.
-#[derive(Clone, Copy, Debug)]
-pub struct Internal;
+/// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate. It comes from no
+/// client; middleware may let it pass where it would ask a client for more.
+pub use engineioxide::control::Internal;

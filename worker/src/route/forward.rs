@@ -58,8 +58,8 @@ impl Forwarder {
     ) -> Result<Response<Body>, ForwardError> {
         let Upstream::Sibling(worker) = upstream;
         let (mut head, body) = request.into_parts();
+        hop::forwarded(&mut head, peer, self.me); // which keeps an upgrade's headers only while its way is there
         let client = if hop::is_upgrade(&head) { head.extensions.remove::<OnUpgrade>() } else { None };
-        hop::forwarded(&mut head, peer, self.me);
         head.extensions.clear();
         let (mut response, connection) = self.send(worker, Request::from_parts(head, body)).await?;
         match client {

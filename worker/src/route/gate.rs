@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::scoreboard::Row;
 
-use super::decide::Route;
+use super::decide::{Claim, Route};
 use super::forward::Upstream;
 use super::{Routing, hop};
 use crate::connection::{Connection, Connections, Peer, Phase, Source};
@@ -94,11 +94,11 @@ impl Gate {
     /// Who else is to answer. A worker that drains starts no sessions if there is somebody who does.
     fn elsewhere(&self, request: &Request<Incoming>) -> Option<Upstream> {
         match self.routing.route(request) {
-            Route::Sibling(worker) => Some(Upstream::Sibling(worker)),
-            Route::Ours if self.connections.is_draining() && self.routing.starts_session(request) => {
+            (_, Route::Sibling(worker)) => Some(Upstream::Sibling(worker)),
+            (Claim::NewSession, Route::Ours) if self.connections.is_draining() => {
                 self.routing.any_ready().map(Upstream::Sibling)
             }
-            Route::Ours | Route::Box { .. } => None,
+            (_, Route::Ours | Route::Box { .. }) => None,
         }
     }
 
@@ -112,17 +112,17 @@ impl Gate {
         connection: &Arc<Connection>,
     ) -> Response<Body> {
         // A long poll that waits elsewhere is not ended when this worker drains: its session lives on.
-        self.connections.head_arrived(connection, Phase::Serving);
+        self.connections.head_arrived(connection);
         self.routing.row.forwarded.fetch_add(1, Relaxed);
         let mut again = Request::new(Body::empty());
         *again.method_mut() = request.method().clone();
         *again.uri_mut() = request.uri().clone();
         *again.headers_mut() = request.headers().clone();
         match self.routing.forwarder.forward(request, upstream, peer).await {
-            Ok(response) => conclude(response, connection, &self.connections),
+            Ok(response) => conclude(response, connection, &self.connections, Phase::Upgraded),
             Err(error) => {
                 tracing::debug!(%error, ?upstream, "a forwarded request is answered here");
-                conclude(self.app.answer(again, peer).await, connection, &self.connections)
+                conclude(self.app.answer(again, peer).await, connection, &self.connections, Phase::Session)
             }
         }
     }

@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use oxherd_contract::handoff::{self, Handoff, HandoffError};
 use oxherd_contract::ids::WorkerId;
@@ -19,6 +18,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::siblings::is_of_this_user;
+use crate::accept::SHORTAGE_PAUSE;
 use crate::register::register;
 
 /// Connections taken from one sibling before others, and those who are connected, have their turn.
@@ -26,9 +26,6 @@ const TAKES_PER_TURN: usize = 16;
 
 /// Siblings that may be about to connect; each does it once.
 const BACKLOG: i32 = 512;
-
-/// How long the socket rests when the kernel has no descriptor or no memory for a sibling.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Ways to the siblings, opened when first needed.
 #[derive(Debug)]
@@ -40,6 +37,11 @@ pub(crate) struct Channels {
 impl Channels {
     pub fn new(directory: PathBuf) -> Self {
         Channels { directory, open: Mutex::default() }
+    }
+
+    /// Where the siblings' sockets are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Gives a connection to a sibling; the caller closes its own descriptor. Never waits: to connect to a Unix

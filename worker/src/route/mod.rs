@@ -57,7 +57,6 @@ pub(crate) struct Routing {
     siblings: Siblings,
     pub channels: Channels,
     forwarder: Forwarder,
-    directory: PathBuf,
 }
 
 /// What becomes of a connection whose first request is known.
@@ -87,14 +86,13 @@ impl Routing {
             engine_paths,
             siblings: Siblings::new(me.worker, board),
             channels: Channels::new(directory.clone()),
-            forwarder: Forwarder::new(me.worker, Pool::new(directory.clone())),
-            directory,
+            forwarder: Forwarder::new(me.worker, Pool::new(directory)),
         }
     }
 
     /// Where the siblings' sockets are.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        self.channels.directory()
     }
 
     pub fn worker(&self) -> WorkerId {
@@ -140,22 +138,17 @@ impl Routing {
         }
     }
 
-    /// Where a request is to be served; why the engine is going to refuse it is said here.
-    fn route<B>(&self, request: &Request<B>) -> Route {
+    /// What a request says of a session, and where it is to be served; why the engine is going to refuse it is said
+    /// here.
+    fn route<B>(&self, request: &Request<B>) -> (Claim, Route) {
         let (uri, method) = (request.uri(), request.method().as_str());
         let query = uri.query().unwrap_or_default();
         let claim = Claim::of(method, uri.path(), query, &self.engine_paths, &self.secrets);
-        claim.route(self.me, self).unwrap_or_else(|why| {
+        let route = claim.route(self.me, self).unwrap_or_else(|why| {
             tracing::debug!(%why, sid = bare_sid(query).map(tracing::field::display), "a session id leads nowhere");
             Route::Ours
-        })
-    }
-
-    /// Whether a request starts a session.
-    fn starts_session<B>(&self, request: &Request<B>) -> bool {
-        let (uri, method) = (request.uri(), request.method().as_str());
-        let query = uri.query().unwrap_or_default();
-        Claim::of(method, uri.path(), query, &self.engine_paths, &self.secrets) == Claim::NewSession
+        });
+        (claim, route)
     }
 
     /// A sibling that may be given something new.

@@ -21,8 +21,8 @@ use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{
-    ClusterSettings, HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings,
-    WorkerSettings,
+    ClusterSettings, EngineSettings, HttpSettings, Identity, LogFormat, LogSettings, SharedSettings,
+    StockSettings, WorkerSettings,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,10 +62,17 @@ impl Default for Start {
                     connections_max: 1000,
                     half_open_max: 500,
                     header_timeout: PATIENCE * 3,
+                    keep_alive: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
                     peek_timeout: Duration::from_secs(1),
                 },
                 edge: EdgeSettings::default(),
+                engine: EngineSettings {
+                    payload_bytes_max: 1_000_000,
+                    slow_budget_bytes: 1 << 20,
+                    slow_after: PATIENCE * 3,
+                    flush_window: Duration::ZERO,
+                },
                 cluster: ClusterSettings { secrets: vec![Secret::new("the secret of all tests")] },
                 orphan_grace: Duration::from_secs(2),
                 stock: StockSettings::default(),

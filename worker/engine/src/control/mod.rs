@@ -22,6 +22,7 @@
 
 mod admission;
 mod counters;
+mod dismantle;
 mod handle;
 mod options;
 mod shutdown;
@@ -42,6 +43,7 @@ pub(crate) use self::counters::Counter;
 pub use self::{
     admission::{Admission, Internal},
     counters::{Counters, Snapshot},
+    dismantle::{BareSocket, Dismantle, Dismantled},
     handle::SessionHandle,
     options::{Conduct, Options},
     shutdown::Pace,

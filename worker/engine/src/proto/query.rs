@@ -86,12 +86,7 @@ impl<'a> SidParam<'a> {
     /// The one of this query, which is the part of a URI behind the `?`.
     pub fn of(query: &'a str) -> Self {
         let mut sid = Self::Absent;
-        query.split('&').for_each(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if percent_decode(name) == "sid" {
-                sid.see(value);
-            }
-        });
+        parameters(query).filter(|(name, _)| name == "sid").for_each(|(_, value)| sid.see(value));
         sid
     }
 
@@ -112,9 +107,8 @@ struct Params<'a> {
 impl<'a> Params<'a> {
     fn read(query: &'a str) -> Self {
         let mut params = Params { transport: None, protocol: None, sid: SidParam::Absent };
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match &*percent_decode(name) {
+        for (name, value) in parameters(query) {
+            match &*name {
                 "transport" => _ = params.transport.get_or_insert_with(|| percent_decode(value)),
                 "EIO" => _ = params.protocol.get_or_insert_with(|| percent_decode(value)),
                 "sid" => params.sid.see(value),
@@ -123,6 +117,12 @@ impl<'a> Params<'a> {
         }
         params
     }
+}
+
+/// Names, decoded, and values, as they stand.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| (percent_decode(name), value))
 }
 
 /// Decodes `%41` to `A`. What is not such a pair stays as it is; what is not UTF-8 becomes U+FFFD: neither can
