@@ -30,7 +30,14 @@ pub(crate) fn render(status: &Status) -> String {
     let bus = &status.bus;
     let pid = bus.pid.map_or_else(String::new, |pid| format!(" · pid {pid}"));
     let (clients, published) = (bus.clients, bus.published);
-    let _ = writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state);
+    let _ = match &status.redis {
+        Some(redis) => {
+            let (place, state) = (&redis.place, &redis.state);
+            let (joined, lost) = (redis.joined, status.workers.iter().map(|one| one.bus_lost).sum::<u64>());
+            writeln!(text, "redis {state} · {place} · {joined} workers · {lost} lost")
+        }
+        None => writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state),
+    };
     if let Some(death) = &bus.last_death {
         let _ = writeln!(text, "bus: ended {} ago: {}", span(death.ago_ms), death.cause);
     }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings, RedisSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
-use super::checked::Config;
+use super::checked::{Config, REDIS_BOOT_WAIT};
 use super::complaint::Complaints;
 use super::key::Key;
 use super::listen::{affinity, listeners};
@@ -34,7 +34,6 @@ const FILTER_BYTES_MAX: usize = 1024;
 pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let default = Config::default();
     let mut read = Reader { low, complaints };
-    read.no_redis_yet();
     let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
@@ -55,6 +54,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
             give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
         },
+        redis: read.redis(),
         bus: read.bus(default.bus),
         orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
         http: HttpSettings {
@@ -116,10 +116,20 @@ impl Reader<'_> {
         bus
     }
 
-    /// A box that ignored its Redis would look like a part of a cluster and be none.
-    fn no_redis_yet(&mut self) {
-        let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
-        self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
+    /// One may be set without the other: the environment has the URL and the file the rest.
+    fn redis(&mut self) -> Option<RedisSettings> {
+        let longest = Duration::from_secs(300);
+        let wait = duration(Duration::from_millis(100)..=longest);
+        let boot_wait = self.key(Key::RedisBootWait, REDIS_BOOT_WAIT, wait);
+        let url = |value: &Value| redis_url(value).map(Some);
+        let (url, place) = self.key(Key::RedisUrl, None, url)?;
+        if let Some(typed) = self.low.get(Key::BusListen)
+            && typed.value != Value::List(Vec::new())
+        {
+            let why = "with redis.url there is no bus: let emitters and Node servers use that Redis";
+            self.complaints.value(Key::BusListen, typed, why);
+        }
+        Some(RedisSettings { url, place, boot_wait })
     }
 }
 

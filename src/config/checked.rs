@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings, RedisSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     /// What a backend must present to publish; without it nobody may.
     pub(crate) api_key: Option<Secret>,
     pub(crate) timing: Timing,
+    /// The Redis in place of the bus; none by default.
+    pub(crate) redis: Option<RedisSettings>,
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
@@ -35,6 +37,9 @@ pub(crate) struct Config {
 
 /// Permission bits of a Unix socket whose listener has no `mode`: its owner alone.
 pub(crate) const UNIX_MODE: u32 = 0o600;
+
+/// How long READY waits for Redis.
+pub(crate) const REDIS_BOOT_WAIT: Duration = Duration::from_secs(5);
 
 impl Default for Config {
     fn default() -> Self {
@@ -53,6 +58,7 @@ impl Default for Config {
                 stop: Duration::from_secs(30),
                 give_up: Duration::from_secs(60),
             },
+            redis: None,
             bus: BusPlan::default(),
             orphan_grace: Duration::from_secs(5),
             http: HttpSettings {

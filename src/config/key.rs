@@ -23,6 +23,7 @@ pub(crate) enum Key {
     LogFormat,
     LogFilter,
     RedisUrl,
+    RedisBootWait,
     BusListen,
     BusPassword,
     ApiSecret,
@@ -32,7 +33,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 23] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -52,6 +53,7 @@ impl Key {
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
+        Key::RedisBootWait,
         Key::BusListen,
         Key::BusPassword,
         Key::ApiSecret,
@@ -79,6 +81,7 @@ impl Key {
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
+            Key::RedisBootWait => "redis.boot_wait",
             Key::BusListen => "bus.listen",
             Key::BusPassword => "bus.password",
             Key::ApiSecret => "api.key",

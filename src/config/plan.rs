@@ -47,6 +47,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
             log: config.log,
             http: config.http,
             orphan_grace: config.orphan_grace,
+            redis: config.redis,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
     }

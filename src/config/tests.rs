@@ -60,8 +60,7 @@ fn the_shipped_file_names_every_key_and_a_commented_one_is_an_example_that_works
     for key in Key::ALL {
         assert!(low.get(key).is_some(), "config.toml lacks {}", key.name());
     }
-    assert_eq!(complaints.to_string().trim().lines().count(), 1, "only redis.url is refused: {complaints}");
-    assert!(complaints.to_string().contains("redis.url: this version has no Redis upstream yet"));
+    assert_eq!(complaints.to_string(), "");
 }
 
 #[test]
@@ -79,6 +78,19 @@ fn all_complaints_come_at_once_each_with_key_value_and_range() {
         assert!(complaints.contains(expected), "{expected}\nis not in{complaints}");
     }
     assert_eq!(complaints.trim().lines().count(), 6);
+}
+
+#[test]
+fn a_redis_takes_the_place_of_the_bus() {
+    let plan = planned("[redis]\nurl = \"redis://u:hunter2@10.0.0.1/2\"\nboot_wait = \"1s\"\n").unwrap();
+    let redis = plan.shared.redis.clone().unwrap();
+    assert_eq!((redis.url.reveal(), redis.place.as_str()), ("redis://u:hunter2@10.0.0.1/2", "10.0.0.1:6379"));
+    assert_eq!(redis.boot_wait, std::time::Duration::from_secs(1));
+    assert!(!format!("{plan:?}").contains("hunter2"));
+    let complaints =
+        planned("[redis]\nurl = \"redis://10.0.0.1\"\n[bus]\nlisten = \"127.0.0.1:6379\"\n").unwrap_err();
+    assert!(complaints.contains("with redis.url there is no bus"), "{complaints}");
+    assert_eq!(complaints.trim().lines().count(), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,8 @@ pub(crate) struct Supervisor {
     pub(crate) box_id: BoxId,
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
-    pub(crate) bus_sockets: BusSockets,
+    /// `None` if the box has a Redis instead.
+    pub(crate) bus_sockets: Option<BusSockets>,
     pub(crate) fleet: Fleet,
     pub(crate) keeper: Keeper,
     pub(crate) children: BTreeMap<ChildId, Child>,
@@ -110,7 +112,10 @@ impl Supervisor {
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
+        let bus_sockets = match plan.shared.redis {
+            Some(_) => None,
+            None => Some(BusSockets::open(bus_path(control.path()), &plan.bus.listen)?),
+        };
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
         reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;
@@ -130,9 +135,9 @@ impl Supervisor {
             box_id: BoxId(box_id),
             open_files_max,
             listeners,
-            bus_sockets,
             fleet: Fleet::new(policy, Duration::ZERO),
-            keeper: Keeper::new(!seed, Duration::ZERO),
+            keeper: if bus_sockets.is_some() { Keeper::new(!seed, Duration::ZERO) } else { Keeper::off() },
+            bus_sockets,
             children: BTreeMap::new(),
             scoreboard: Scoreboard::create(ROWS)?,
             started,
@@ -222,7 +227,7 @@ impl Supervisor {
         let bus = match self.keeper.state {
             BusState::Starting { .. } => Some((ChildId::Bus, boot, false)),
             BusState::Ready { .. } => Some((ChildId::Bus, hang, true)),
-            BusState::Vacant { .. } | BusState::Dying { .. } => None,
+            BusState::Off | BusState::Vacant { .. } | BusState::Dying { .. } => None,
         };
         let mut found = Vec::new();
         for (id, limit, beat_resets) in workers.chain(bus) {
@@ -334,6 +339,7 @@ impl Supervisor {
             Heard::Asked(Request::Status) => {
                 self.answer(client, &Ok(Answer::Status(Box::new(self.status()))))
             }
+            Heard::Asked(Request::Broker) => self.answer(client, &Ok(Answer::Broker(self.broker()))),
             Heard::Asked(Request::Stop) => {
                 self.stop_waiters.push(client);
                 self.handle(Event::Stop);
@@ -370,6 +376,11 @@ impl Supervisor {
         tracing::info!("stopped");
         reason.map_or(Ok(()), |reason| Err(SupervisorError::GaveUp(reason)))
     }
+}
+
+/// Beside the control socket.
+pub(crate) fn bus_path(control: &Path) -> PathBuf {
+    control.with_extension("bus")
 }
 
 /// Occupies the number at which children find their link, so that nothing of this process ever has it and gets

@@ -6,7 +6,7 @@ import { Client } from "./client.mjs";
 import { run, until } from "./steps.mjs";
 
 const TRANSPORTS = [["websocket"], ["polling"], undefined];
-const url = process.argv[2];
+const urls = process.argv[2].split(","); // clients take turns at these boxes
 const clients = [];
 
 // What each client got in rooms that it is in for the whole test: `received.get(sender)` is a list of counts.
@@ -24,12 +24,12 @@ function watch(client) {
 
 await run({
   // Clients on every transport, spread over `rooms` rooms. Gives the room and worker of each.
-  async open({ count, rooms }) {
+  async open({ count, rooms, named = "room" }) {
     for (let number = 0; number < count; number += 1) {
       const address = `127.0.${1 + (number >> 7)}.${1 + (number & 127)}`;
-      const client = new Client(url, { address, transports: TRANSPORTS[number % TRANSPORTS.length] });
+      const client = new Client(urls[number % urls.length], { address, transports: TRANSPORTS[number % TRANSPORTS.length] });
       client.number = number;
-      client.room = `room ${number % rooms}`;
+      client.room = `${named} ${number % rooms}`;
       watch(client);
       clients.push(client);
     }

@@ -8,6 +8,7 @@ pub mod http;
 pub mod namespace;
 pub mod peer;
 pub mod process;
+pub mod redis;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

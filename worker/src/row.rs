@@ -23,7 +23,7 @@ pub(crate) fn claim(
     Some(row)
 }
 
-/// Beats for ever, in the runtime that serves, and writes down what the bus did not get.
+/// Beats for ever, in the runtime that serves, and writes down how the cluster is.
 pub(crate) async fn beat(row: &'static Row, cluster: Cluster) {
     let mut period = interval(BEAT_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,5 +32,6 @@ pub(crate) async fn beat(row: &'static Row, cluster: Cluster) {
         row.beats.fetch_add(1, Relaxed);
         let stats = cluster.stats();
         row.bus_lost.store(stats.dropped + stats.unknown, Relaxed);
+        row.joined.store(cluster.is_ready().into(), Relaxed);
     }
 }

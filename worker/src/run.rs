@@ -116,7 +116,7 @@ where
     let protocol = Protocol::new(shared.http.header_timeout);
     let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
     tokio::select! {
-        () = cluster::joined(&cluster) => {}
+        () = cluster::joined(&cluster, shared.redis.as_ref()) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     }
     row.set_state(State::Ready);

@@ -55,6 +55,8 @@ pub struct Row {
     pub panics: AtomicU64,
     /// Messages that this worker gave to the bus and that did not surely arrive there: dropped, or without a reply.
     pub bus_lost: AtomicU64,
+    /// 1 while messages pass to and from the bus or Redis, else 0.
+    pub joined: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -89,6 +91,7 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            joined,
         } = self;
         for cell in [
             state,
@@ -103,6 +106,7 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            joined,
         ] {
             cell.store(0, Relaxed);
         }

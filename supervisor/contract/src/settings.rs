@@ -17,7 +17,7 @@ pub struct WorkerSettings {
     pub identity: Identity,
     /// Where it reports.
     pub row: RowIndex,
-    /// The bus' Unix socket.
+    /// The bus' Unix socket; there is no bus if the box has a Redis ([`SharedSettings::redis`]).
     pub bus: PathBuf,
     /// What all workers of one generation share.
     pub shared: SharedSettings,
@@ -64,8 +64,21 @@ pub struct SharedSettings {
     pub http: HttpSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
+    /// The Redis through which the workers of this box and other boxes hear each other; `None`: the bus alone.
+    pub redis: Option<RedisSettings>,
     /// What the stock server serves; an application ignores it.
     pub stock: StockSettings,
+}
+
+/// Where messages go instead of to the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisSettings {
+    /// The whole URL, which may contain a password.
+    pub url: Secret,
+    /// The URL's place, without user and password, for people.
+    pub place: String,
+    /// How long READY waits for it.
+    pub boot_wait: Duration,
 }
 
 /// How a process of the box logs.

@@ -62,6 +62,7 @@ impl Default for Start {
                     write_timeout: PATIENCE * 3,
                 },
                 orphan_grace: Duration::from_secs(2),
+                redis: None,
                 stock: StockSettings::default(),
             },
             contract: oxherd_contract::VERSION,
