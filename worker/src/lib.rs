@@ -21,6 +21,8 @@
 mod accept;
 mod birth;
 mod boot;
+#[allow(dead_code, reason = "the listener for other boxes follows")]
+mod boxes;
 mod catch;
 mod cluster;
 mod connection;
@@ -29,6 +31,7 @@ mod http;
 mod orders;
 mod panics;
 mod register;
+mod route;
 mod row;
 mod run;
 mod worker;

@@ -57,6 +57,11 @@ pub struct Row {
     pub bus_lost: AtomicU64,
     /// 1 while messages pass to and from the bus or Redis, else 0.
     pub joined: AtomicU64,
+    /// Other boxes that this worker knows of now.
+    pub boxes: AtomicU64,
+    /// Announcements of boxes ever ignored: of another version, not signed with the cluster's secret, old, or of one box
+    /// too many.
+    pub box_noise: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -92,6 +97,8 @@ impl Row {
             panics,
             bus_lost,
             joined,
+            boxes,
+            box_noise,
         } = self;
         for cell in [
             state,
@@ -107,6 +114,8 @@ impl Row {
             panics,
             bus_lost,
             joined,
+            boxes,
+            box_noise,
         ] {
             cell.store(0, Relaxed);
         }
