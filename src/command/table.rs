@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use oxherd_contract::ids::SlotId;
+use oxherd_contract::listen::Purpose;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
 const TITLES: [&str; 12] = [
@@ -25,7 +26,9 @@ pub(crate) fn render(status: &Status) -> String {
     );
     for listener in &status.listeners {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} · {} slots · {}", listener.address, listener.slots, listener.steering);
+        let whom = if listener.purpose == Purpose::Boxes { " · for other boxes" } else { "" };
+        let _ =
+            writeln!(text, "{} · {} slots · {}{whom}", listener.address, listener.slots, listener.steering);
     }
     let bus = &status.bus;
     let pid = bus.pid.map_or_else(String::new, |pid| format!(" · pid {pid}"));
@@ -33,8 +36,9 @@ pub(crate) fn render(status: &Status) -> String {
     let _ = match &status.redis {
         Some(redis) => {
             let (place, state) = (&redis.place, &redis.state);
-            let (joined, lost) = (redis.joined, status.workers.iter().map(|one| one.bus_lost).sum::<u64>());
-            writeln!(text, "redis {state} · {place} · {joined} workers · {lost} lost")
+            let (joined, boxes) = (redis.joined, redis.boxes);
+            let lost = status.workers.iter().map(|worker| worker.bus_lost).sum::<u64>();
+            writeln!(text, "redis {state} · {place} · {joined} workers · {boxes} other boxes · {lost} lost")
         }
         None => writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state),
     };

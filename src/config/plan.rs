@@ -38,6 +38,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
     Plan {
         host: config.host.unwrap_or_else(|| machine.host.clone()),
         listeners: config.listen,
+        box_listener: None,
         slots,
         workers,
         control,
@@ -48,6 +49,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
             http: config.http,
             orphan_grace: config.orphan_grace,
             redis: config.redis,
+            boxes: None,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
     }

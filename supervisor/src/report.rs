@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use oxherd_contract::ids::WorkerId;
-use oxherd_contract::scoreboard::Row;
+use oxherd_contract::scoreboard::{Row, State};
 use oxherd_contract::secret::Secret;
 
 use crate::bus_sockets::BusSockets;
@@ -53,7 +53,10 @@ impl Supervisor {
             (some, all) if some < all => "partial",
             _ => "connected",
         };
-        Some(RedisStatus { place: redis.place.clone(), state: state.to_owned(), joined })
+        let rows = || self.scoreboard.rows().filter(|row| row.state() == State::Ready);
+        let boxes = rows().map(|row| row.boxes.load(Relaxed)).max().unwrap_or(0);
+        let box_noise = rows().map(|row| row.box_noise.load(Relaxed)).sum();
+        Some(RedisStatus { place: redis.place.clone(), state: state.to_owned(), joined, boxes, box_noise })
     }
 
     /// Where messages for this box's clients can be published, as a URL.

@@ -110,7 +110,7 @@ impl Supervisor {
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
-        let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
+        let listeners = Listeners::open(&plan.listeners, plan.box_listener, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
         let bus_sockets = match plan.shared.redis {
             Some(_) => None,

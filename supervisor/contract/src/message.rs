@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ListenerId, SlotId};
-use crate::listen::Address;
+use crate::listen::{Address, Purpose};
 use crate::settings::{BusSettings, WorkerSettings};
 
 /// From the supervisor to a child.
@@ -36,6 +36,9 @@ pub struct Slot {
     pub listener: ListenerId,
     /// The address that the listener is really bound to.
     pub address: Address,
+    /// Who connects there.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 /// From a child to the supervisor.

@@ -1,5 +1,6 @@
 //! What a worker is told at birth. It reads no file, environment or argument of oxherd's own.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,8 +67,17 @@ pub struct SharedSettings {
     pub orphan_grace: Duration,
     /// The Redis through which the workers of this box and other boxes hear each other; `None`: the bus alone.
     pub redis: Option<RedisSettings>,
+    /// This box among others; `None` if it is alone, or has no secret in common with them.
+    pub boxes: Option<BoxesSettings>,
     /// What the stock server serves; an application ignores it.
     pub stock: StockSettings,
+}
+
+/// This box among others, which find each other in their Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxesSettings {
+    /// Where the others can reach it; `None`: nowhere.
+    pub advertise: Option<SocketAddr>,
 }
 
 /// Where messages go instead of to the bus.

@@ -1,6 +1,7 @@
 //! What `oxherd status --json` prints: a stable interface, fields are only ever added.
 
 use oxherd_contract::ids::{BoxId, Generation, SlotId, WorkerId, WorkerIndex};
+use oxherd_contract::listen::Purpose;
 use serde::{Deserialize, Serialize};
 
 /// The whole box at one moment.
@@ -50,6 +51,9 @@ pub struct ListenerStatus {
     pub slots: u16,
     /// How a connection finds its slot: `source-ip`, `connection`, `kernel` (no BPF), `single` (one slot).
     pub steering: String,
+    /// `clients` or `boxes`: who connects there.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 /// The broker between the workers.
@@ -90,6 +94,12 @@ pub struct RedisStatus {
     pub state: String,
     /// How many are.
     pub joined: u16,
+    /// How many other boxes are known there; 0 for a box without `cluster.secrets`.
+    #[serde(default)]
+    pub boxes: u64,
+    /// Announcements of boxes that were ignored: of another version, with another secret, or old.
+    #[serde(default)]
+    pub box_noise: u64,
 }
 
 /// One place and its process.

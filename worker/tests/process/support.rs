@@ -15,7 +15,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use oxherd_bus::{Bus, BusSettings, Listeners, bind_unix};
 use oxherd_contract::ids::{BoxId, Generation, ListenerId, RowIndex, SlotId, WorkerId, WorkerIndex};
 use oxherd_contract::link::{self, SupervisorLink};
-use oxherd_contract::listen::Address;
+use oxherd_contract::listen::{Address, Purpose};
 use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::settings::{
@@ -63,6 +63,7 @@ impl Default for Start {
                 },
                 orphan_grace: Duration::from_secs(2),
                 redis: None,
+                boxes: None,
                 stock: StockSettings::default(),
             },
             contract: oxherd_contract::VERSION,
@@ -157,7 +158,7 @@ impl Process {
 
     /// Gives it a slot.
     pub fn accept(&self, id: u16, listener: &impl AsFd, address: Address) {
-        let slot = Slot { id: SlotId(id), listener: ListenerId(0), address };
+        let slot = Slot { id: SlotId(id), listener: ListenerId(0), address, purpose: Purpose::Clients };
         self.tell(&ToChild::Accept(vec![slot]), &[listener.as_fd()]);
     }
 
