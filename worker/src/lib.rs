@@ -34,6 +34,7 @@ mod register;
 mod route;
 mod row;
 mod run;
+mod seldom;
 mod worker;
 
 pub use http::Internal;

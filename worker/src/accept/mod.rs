@@ -13,10 +13,11 @@ use oxherd_contract::message::Slot;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
-use self::failure::{Failure, Shortage};
+use self::failure::Failure;
 use self::listener::Listener;
 use crate::connection::{Connections, Protocol, serve};
 use crate::http::App;
+use crate::seldom::Seldom;
 
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -35,7 +36,7 @@ pub(crate) struct Door {
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {
     door: Door,
-    shortage: Arc<Shortage>,
+    shortage: Arc<Seldom>,
     accepting: HashMap<SlotId, AbortHandle>,
 }
 
@@ -72,7 +73,7 @@ impl Drop for Slots {
 }
 
 /// Accepts on one slot until aborted.
-async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shortage>) {
+async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Seldom>) {
     loop {
         let failure = match take_turn(&listener, &door).await {
             Ok(()) => {

@@ -12,7 +12,7 @@ use crate::route::Secrets;
 
 /// Why two boxes do not talk.
 #[derive(Debug, Error)]
-pub(super) enum GreetError {
+pub(crate) enum GreetError {
     #[error("the connection broke")]
     Io(#[from] io::Error),
     #[error("it did not answer in time")]
@@ -59,14 +59,8 @@ where
     }
 }
 
-/// The answering side; `lives` tells whether this box has such a worker. The verdict is the caller's to send
-/// ([`welcome`]), once the worker has the connection or is about to have it.
-pub(super) async fn answer<S>(
-    stream: &mut S,
-    me: BoxId,
-    secrets: &Secrets,
-    lives: impl Fn(WorkerId) -> bool,
-) -> Result<WorkerId, GreetError>
+/// The answering side: the worker that is meant. The verdict on that is the caller's ([`decide`]).
+pub(super) async fn answer<S>(stream: &mut S, me: BoxId, secrets: &Secrets) -> Result<WorkerId, GreetError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -84,19 +78,15 @@ where
     let mut proof = [0; PROOF_BYTES];
     stream.read_exact(&mut proof).await?;
     if !Side::Asking.believes(secrets, &hello, &ours, &proof) {
-        stream.write_u8(Verdict::WrongSecret as u8).await?;
+        decide(stream, Verdict::WrongSecret).await?;
         return Err(GreetError::WrongSecret);
-    }
-    if !lives(hello.worker) {
-        stream.write_u8(Verdict::NoSuchWorker as u8).await?;
-        return Err(GreetError::NoSuchWorker);
     }
     Ok(hello.worker)
 }
 
 /// The answering side's last word.
-pub(super) async fn welcome<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
-    stream.write_u8(Verdict::Welcome as u8).await
+pub(super) async fn decide<S: AsyncWrite + Unpin>(stream: &mut S, verdict: Verdict) -> io::Result<()> {
+    stream.write_u8(verdict as u8).await
 }
 
 fn split(answer: &[u8; NONCE_BYTES + PROOF_BYTES]) -> (Nonce, [u8; PROOF_BYTES]) {
@@ -127,9 +117,9 @@ mod tests {
         let (asking, answering) = (secrets(asking), secrets(answering));
         let asks = ask(&mut one, wish, &asking);
         let answers = async move {
-            let worker = answer(&mut other, BoxId(2), &answering, |worker| worker == WorkerId(3)).await?;
-            assert_eq!(worker, WorkerId(3));
-            welcome(&mut other).await.map_err(GreetError::Io)
+            let worker = answer(&mut other, BoxId(2), &answering).await?;
+            let verdict = if worker == WorkerId(3) { Verdict::Welcome } else { Verdict::NoSuchWorker };
+            decide(&mut other, verdict).await.map_err(GreetError::Io)
         }; // whose end closes the connection
         let (asked, answered) = tokio::join!(asks, answers);
         [asked, answered]
@@ -154,10 +144,7 @@ mod tests {
     async fn a_worker_that_is_gone_and_a_box_that_is_another_are_no_reason_to_talk() {
         let secret = "a secret of many bytes";
         let outcome = greet(Wish { worker: WorkerId(4), ..WISH }, secret, secret).await;
-        assert!(
-            matches!(outcome, [Err(GreetError::NoSuchWorker), Err(GreetError::NoSuchWorker)]),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, [Err(GreetError::NoSuchWorker), Ok(())]), "{outcome:?}");
         let outcome = greet(Wish { to: BoxId(9), ..WISH }, secret, secret).await;
         assert!(matches!(outcome, [Err(GreetError::Io(_)), Err(GreetError::OtherBox)]), "{outcome:?}");
     }
@@ -166,7 +153,7 @@ mod tests {
     async fn a_client_that_speaks_http_learns_nothing() {
         let (mut client, mut served) = duplex(256);
         client.write_all(&[b"GET / HTTP/1.1\r\n", &[b'a'; 100][..]].concat()).await.unwrap();
-        let outcome = answer(&mut served, BoxId(2), &secrets("a secret of many bytes"), |_| true).await;
+        let outcome = answer(&mut served, BoxId(2), &secrets("a secret of many bytes")).await;
         assert!(matches!(outcome, Err(GreetError::NotABox)));
         drop(served);
         let mut heard = Vec::new();
@@ -183,8 +170,8 @@ mod tests {
             one.write_all(b"GET /").await.unwrap();
         };
         let answering = async {
-            answer(&mut other, BoxId(2), &secrets, |_| true).await.unwrap();
-            welcome(&mut other).await.unwrap();
+            answer(&mut other, BoxId(2), &secrets).await.unwrap();
+            decide(&mut other, Verdict::Welcome).await.unwrap();
         };
         tokio::join!(asking, answering);
         let mut rest = [0; 5];

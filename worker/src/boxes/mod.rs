@@ -10,7 +10,9 @@
 //! MAC that names a box which nobody has heard yet is worth a short wait, once.
 
 mod announcement;
+mod answer;
 mod challenge;
+mod connect;
 mod greet;
 mod known;
 mod turn;
@@ -24,13 +26,15 @@ use nix::time::{ClockId, clock_gettime};
 use oxherd_adapter::Cluster;
 use oxherd_contract::ids::{BoxId, WorkerId};
 use oxherd_contract::scoreboard::{Row, Scoreboard, State};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use self::announcement::{Announcement, CHANNEL, Word};
+use self::answer::GREETINGS_MAX;
 use self::known::{Known, News, Silent, Whereabouts};
 use self::turn::Turn;
 use crate::route::Secrets;
+use crate::seldom::Seldom;
 
 /// How long a box that nobody has heard yet is waited for. A box that lives answers a question within milliseconds.
 const UNHEARD_WAIT: Duration = Duration::from_millis(1500);
@@ -56,6 +60,10 @@ pub(crate) struct Boxes {
     row: &'static Row,
     known: Mutex<Known>,
     turn: Mutex<Turn>,
+    /// One permit for each connection that may be in its challenge.
+    greetings: Arc<Semaphore>,
+    /// Another box has another secret.
+    differing: Seldom,
     /// A box was heard.
     heard: Notify,
     /// The turn has changed.
@@ -79,6 +87,8 @@ impl Boxes {
             row,
             known: Mutex::new(Known::new(me.box_id)),
             turn: Mutex::new(Turn::new()),
+            greetings: Arc::new(Semaphore::new(GREETINGS_MAX)),
+            differing: Seldom::default(),
             heard: Notify::new(),
             turned: Notify::new(),
         });
