@@ -119,6 +119,9 @@ impl Server {
         let _process = logging::supervisor().entered();
         let file = loaded.file.as_ref().map(|path| tracing::field::display(path.display()));
         tracing::info!(file, workers = loaded.plan.workers, slots = loaded.plan.slots, "configured");
+        for warning in loaded.warnings {
+            tracing::warn!("{warning}");
+        }
         oxherd_supervisor::run(loaded.plan).map_err(ServerError::Supervisor)
     }
 

@@ -9,6 +9,7 @@ pub(crate) fn check(flags: &Flags, environment: &Environment) -> Result<(), Comp
     let loaded = load(flags, environment)?;
     let file = loaded.file.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
     super::print(&format!("the configuration is good ({file})\n{}", summary(&loaded.plan)));
+    loaded.warnings.iter().for_each(|warning| super::print(&format!("warning: {warning}")));
     Ok(())
 }
 

@@ -7,9 +7,9 @@ use oxherd_contract::ids::SlotId;
 use oxherd_contract::listen::Purpose;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
-const TITLES: [&str; 12] = [
-    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "IN/OUT",
-    "RESTARTS",
+const TITLES: [&str; 13] = [
+    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "ROUTED",
+    "IN/OUT", "RESTARTS",
 ];
 
 /// The whole box, without a final newline.
@@ -78,6 +78,8 @@ fn row(worker: &WorkerStatus) -> [String; TITLES.len()] {
         worker.connections.to_string(),
         worker.sessions.to_string(),
         worker.requests.to_string(),
+        // What went to the siblings: whole connections, and requests.
+        format!("{}+{}", worker.handed_off, worker.forwarded),
         format!("{}/{}", bytes(worker.bytes_in), bytes(worker.bytes_out)),
         if restarts.is_empty() { "0".to_owned() } else { restarts.join(", ") },
     ]
@@ -193,6 +195,7 @@ mod tests {
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
             "uptime_ms": 5000, "connections": 1, "sessions": 1, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
             "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0,
+            "handed_off": 5, "handed_in": 6, "forwarded": 7, "forwarded_in": 8,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })
     }

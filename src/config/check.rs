@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings, RedisSettings};
+use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
-use super::checked::{Config, REDIS_BOOT_WAIT};
+use super::checked::Config;
 use super::complaint::Complaints;
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{addresses, auto_or, duration, line, number, path, redis_url};
+use super::value::{addresses, auto_or, duration, line, number, path};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -27,6 +27,12 @@ const HOST_BYTES_MAX: usize = 64;
 /// Bytes of a password or key at most.
 const SECRET_BYTES_MAX: usize = 512;
 
+/// Bytes of a cluster's secret at least: what is shorter can be guessed from one session id.
+const CLUSTER_SECRET_BYTES_MIN: usize = 16;
+
+/// Secrets of a cluster at most: two are needed while they change.
+const CLUSTER_SECRETS_MAX: usize = 8;
+
 /// Bytes of a log filter at most.
 const FILTER_BYTES_MAX: usize = 1024;
 
@@ -37,6 +43,8 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
+    let redis = read.redis();
+    let secrets = read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets);
     Config {
         host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
         listen: match low.get(Key::Listen) {
@@ -54,7 +62,8 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
             give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
         },
-        redis: read.redis(),
+        boxes: read.boxes(redis.is_some(), &secrets),
+        redis,
         bus: read.bus(default.bus),
         orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
         http: HttpSettings {
@@ -74,7 +83,9 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 default.http.write_timeout,
                 duration(ms(100)..=s(3600)),
             ),
+            peek_timeout: read.key(Key::HttpPeekTimeout, default.http.peek_timeout, duration(ms(10)..=s(60))),
         },
+        cluster: ClusterSettings { secrets },
         log: LogSettings {
             format: read.key(Key::LogFormat, default.log.format, log_format),
             filter: read.key(Key::LogFilter, default.log.filter, log_filter),
@@ -82,13 +93,13 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     }
 }
 
-struct Reader<'a> {
-    low: &'a Low,
-    complaints: &'a mut Complaints,
+pub(super) struct Reader<'a> {
+    pub(super) low: &'a Low,
+    pub(super) complaints: &'a mut Complaints,
 }
 
 impl Reader<'_> {
-    fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
+    pub(super) fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
         let Some(typed) = self.low.get(key) else { return default };
         match parse(&typed.value) {
             Ok(good) => good,
@@ -115,26 +126,30 @@ impl Reader<'_> {
         }
         bus
     }
-
-    /// One may be set without the other: the environment has the URL and the file the rest.
-    fn redis(&mut self) -> Option<RedisSettings> {
-        let longest = Duration::from_secs(300);
-        let wait = duration(Duration::from_millis(100)..=longest);
-        let boot_wait = self.key(Key::RedisBootWait, REDIS_BOOT_WAIT, wait);
-        let url = |value: &Value| redis_url(value).map(Some);
-        let (url, place) = self.key(Key::RedisUrl, None, url)?;
-        if let Some(typed) = self.low.get(Key::BusListen)
-            && typed.value != Value::List(Vec::new())
-        {
-            let why = "with redis.url there is no bus: let emitters and Node servers use that Redis";
-            self.complaints.value(Key::BusListen, typed, why);
-        }
-        Some(RedisSettings { url, place, boot_wait })
-    }
 }
 
 fn secret(value: &Value) -> Result<Option<Secret>, String> {
     line(SECRET_BYTES_MAX)(value).map(|text| Some(Secret::new(text)))
+}
+
+/// One secret, or a list of them.
+fn cluster_secrets(value: &Value) -> Result<Vec<Secret>, String> {
+    let long_enough = |value: &Value| {
+        line(SECRET_BYTES_MAX)(value).ok().filter(|text| text.len() >= CLUSTER_SECRET_BYTES_MIN)
+    };
+    let secrets: Option<Vec<String>> = match value {
+        Value::List(items) if items.len() <= CLUSTER_SECRETS_MAX => {
+            items.iter().map(|item| long_enough(&item.value)).collect()
+        }
+        value => long_enough(value).map(|secret| vec![secret]),
+    };
+    let secrets = secrets.map(|secrets| secrets.into_iter().map(Secret::new).collect());
+    secrets.ok_or_else(|| {
+        format!(
+            "expected a secret of {CLUSTER_SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line, or a list of \
+             {CLUSTER_SECRETS_MAX} of them at most"
+        )
+    })
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

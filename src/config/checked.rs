@@ -1,12 +1,13 @@
 //! The checked configuration and the built-in defaults. Still without this machine: `None` is what
 //! [`super::plan`] finds out (`config.toml` says of each key what that is).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings, RedisSettings};
+use oxherd_contract::settings::{ClusterSettings, HttpSettings, LogFormat, LogSettings, RedisSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -29,10 +30,22 @@ pub(crate) struct Config {
     pub(crate) timing: Timing,
     /// The Redis in place of the bus; none by default.
     pub(crate) redis: Option<RedisSettings>,
+    /// This box among others; `None` if it is alone.
+    pub(crate) boxes: Option<BoxesConfig>,
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
+}
+
+/// How other boxes reach this one; not at all by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BoxesConfig {
+    /// As they are told.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Where it really listens.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Permission bits of a Unix socket whose listener has no `mode`: its owner alone.
@@ -59,6 +72,7 @@ impl Default for Config {
                 give_up: Duration::from_secs(60),
             },
             redis: None,
+            boxes: None,
             bus: BusPlan::default(),
             orphan_grace: Duration::from_secs(5),
             http: HttpSettings {
@@ -66,7 +80,9 @@ impl Default for Config {
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
+                peek_timeout: Duration::from_secs(1),
             },
+            cluster: ClusterSettings::default(),
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }

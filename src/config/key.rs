@@ -20,6 +20,10 @@ pub(crate) enum Key {
     HttpHalfOpenMax,
     HttpHeaderTimeout,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
+    ClusterAdvertise,
+    ClusterListen,
     LogFormat,
     LogFilter,
     RedisUrl,
@@ -33,7 +37,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 23] = [
+    pub(crate) const ALL: [Key; 27] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -50,6 +54,10 @@ impl Key {
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
+        Key::ClusterAdvertise,
+        Key::ClusterListen,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
@@ -78,6 +86,10 @@ impl Key {
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
+            Key::ClusterAdvertise => "cluster.advertise",
+            Key::ClusterListen => "cluster.listen",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
@@ -100,7 +112,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

@@ -12,6 +12,7 @@
 //! Every step complains about all that it finds, and the complaints come together at the end: after it nothing
 //! is optional or unchecked. Called by the commands; nothing here starts anything.
 
+mod boxes;
 mod check;
 mod checked;
 mod complaint;
@@ -62,6 +63,8 @@ pub(crate) struct Flags {
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
     pub(crate) file: Option<PathBuf>,
+    /// What works and is probably not what was meant.
+    pub(crate) warnings: Vec<&'static str>,
 }
 
 /// Everything that a supervisor needs, or everything that is wrong.
@@ -70,7 +73,8 @@ pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, C
     let (low, file) = typed(flags, environment, &mut complaints);
     let config = check(&low, &mut complaints);
     let plan = plan::plan(config, &Machine::this(environment), &low, &mut complaints);
-    if complaints.is_empty() { Ok(Loaded { plan, file }) } else { Err(complaints) }
+    let warnings = boxes::warnings(&plan);
+    if complaints.is_empty() { Ok(Loaded { plan, file, warnings }) } else { Err(complaints) }
 }
 
 /// Where the supervisor of this configuration can be asked. Only what decides that has to be right: one can ask a

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use oxherd_contract::listen::Address;
-use oxherd_contract::settings::{SharedSettings, StockSettings};
+use oxherd_contract::settings::{BoxesSettings, SharedSettings, StockSettings};
 use oxherd_supervisor::plan::{ControlPath, Plan};
 
 use super::check::{SLOTS_MAX, WORKERS_MAX};
@@ -38,7 +38,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
     Plan {
         host: config.host.unwrap_or_else(|| machine.host.clone()),
         listeners: config.listen,
-        box_listener: None,
+        box_listener: config.boxes.and_then(|boxes| boxes.listen),
         slots,
         workers,
         control,
@@ -47,9 +47,10 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         shared: SharedSettings {
             log: config.log,
             http: config.http,
+            cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             redis: config.redis,
-            boxes: None,
+            boxes: config.boxes.map(|boxes| BoxesSettings { advertise: boxes.advertise }),
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
     }

@@ -94,6 +94,37 @@ fn a_redis_takes_the_place_of_the_bus() {
 }
 
 #[test]
+fn boxes_need_a_redis_and_a_secret_and_an_address_that_can_be_reached() {
+    let redis = "[redis]\nurl = \"redis://10.0.0.9\"\n";
+    let cluster = |advertise: &str, more: &str| {
+        format!("[cluster]\nsecrets = \"a secret of many bytes\"\nadvertise = \"{advertise}\"\n{more}")
+    };
+    let plan = planned(&(redis.to_owned() + &cluster("10.0.0.1:7000", ""))).unwrap();
+    let advertised = Some(([10, 0, 0, 1], 7000).into());
+    assert_eq!((plan.box_listener, plan.shared.boxes.unwrap().advertise), (advertised, advertised));
+    let plan = planned(&(redis.to_owned() + &cluster("10.0.0.1:7000", "listen = \"0.0.0.0:70\"\n"))).unwrap();
+    assert_eq!(plan.box_listener, Some(([0, 0, 0, 0], 70).into()));
+    for (bad, why) in [
+        (cluster("10.0.0.1:7000", ""), "cluster.advertise = \"10.0.0.1:7000\": needs redis.url"),
+        (format!("{redis}[cluster]\nadvertise = \"10.0.0.1:7000\"\n"), "needs cluster.secrets"),
+        (format!("{redis}[cluster]\nlisten = \"10.0.0.1:7000\"\n"), "needs cluster.advertise"),
+        (redis.to_owned() + &cluster("0.0.0.0:7000", ""), "that other boxes can connect to"),
+        (redis.to_owned() + &cluster("10.0.0.1:0", ""), "that other boxes can connect to"),
+    ] {
+        let complaints = planned(&bad).unwrap_err();
+        assert!(complaints.contains(why), "{bad}{complaints}");
+        assert_eq!(complaints.trim().lines().count(), 1, "{complaints}");
+    }
+    let warned = |text: &str| super::boxes::warnings(&planned(text).unwrap());
+    assert!(warned(redis)[0].contains("set cluster.secrets"));
+    assert!(
+        warned(&format!("{redis}[cluster]\nsecrets = \"a secret of many bytes\"\n"))[0]
+            .contains("set cluster.advertise")
+    );
+    assert!(warned("").is_empty() && warned(&(redis.to_owned() + &cluster("10.0.0.1:7000", ""))).is_empty());
+}
+
+#[test]
 fn flags_go_over_the_environment_over_the_file_over_the_defaults() {
     let directory = std::env::temp_dir().join(format!("oxherd-config-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

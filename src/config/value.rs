@@ -67,21 +67,24 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     }
 }
 
-/// `IP:PORT`, or a list of them.
-pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
-    let address = |value: &Value| match value {
+/// `IP:PORT`.
+pub(crate) fn address(value: &Value) -> Result<SocketAddr, String> {
+    match value {
         Value::Text(text) => text.parse().ok(),
         _ => None,
-    };
+    }
+    .ok_or_else(|| "expected IP:PORT or [IPV6]:PORT".to_owned())
+}
+
+/// `IP:PORT`, or a list of them.
+pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
     let all = match value {
         Value::List(items) if items.len() <= ADDRESSES_MAX => {
             items.iter().map(|item| address(&item.value)).collect()
         }
         value => address(value).map(|address| vec![address]),
     };
-    all.ok_or_else(|| {
-        format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most")
-    })
+    all.map_err(|_| format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most"))
 }
 
 /// Addresses in one list at most.

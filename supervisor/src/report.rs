@@ -125,6 +125,10 @@ impl Supervisor {
             evicted: count(|row| &row.evicted),
             panics: count(|row| &row.panics),
             bus_lost: count(|row| &row.bus_lost),
+            handed_off: count(|row| &row.handed_off),
+            handed_in: count(|row| &row.handed_in),
+            forwarded: count(|row| &row.forwarded),
+            forwarded_in: count(|row| &row.forwarded_in),
             joined: count(|row| &row.joined) != 0,
             ..self.vacant_status(now, seat, now)
         }
@@ -148,6 +152,10 @@ impl Supervisor {
             evicted: 0,
             panics: 0,
             bus_lost: 0,
+            handed_off: 0,
+            handed_in: 0,
+            forwarded: 0,
+            forwarded_in: 0,
             joined: false,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {

@@ -1,5 +1,8 @@
 //! From the application's code to an application that answers: built, then probed (the READY gate).
 
+use std::sync::Arc;
+
+use engineioxide::control::SessionTagger;
 use thiserror::Error;
 
 use crate::catch::{Panicked, catching};
@@ -17,8 +20,12 @@ pub(crate) enum BootError {
     Probe(#[source] ProbeError),
 }
 
-/// Builds the application and asks it for a handshake.
-pub(crate) async fn boot<F, Fut>(worker: Worker, application: F) -> Result<App, BootError>
+/// Builds the application and asks it for a handshake. Its sessions get their tags from `tagger`.
+pub(crate) async fn boot<F, Fut>(
+    worker: Worker,
+    tagger: Arc<dyn SessionTagger>,
+    application: F,
+) -> Result<App, BootError>
 where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
@@ -28,7 +35,7 @@ where
         Ok(result) => result.map_err(BootError::Application)?,
         Err(Panicked(message)) => return Err(BootError::Panicked(message)),
     };
-    let app = App::new(router, engine_paths(&worker), worker.settings().http.write_timeout);
+    let app = App::new(router, engine_paths(&worker), worker.settings().http.write_timeout, tagger);
     Probe(&app).handshake().await.map_err(BootError::Probe)?;
     Ok(app)
 }

@@ -4,9 +4,11 @@
 //!            orders (link, TERM)                         scoreboard row
 //!                  │                                           ▲
 //!                  ▼                                           │ counts
-//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
-//!                              ▲
-//!                  drain ──────┘ ends
+//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ route (gate) ──▶ http ──▶ application (axum, socketioxide)
+//!                │             ▲                      │
+//!              route           └ ends ── drain      route
+//!                ▼ hands off                          ▼ forwards
+//!            siblings                              siblings
 //! ```
 //!
 //! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over

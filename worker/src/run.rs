@@ -11,13 +11,15 @@ use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
 
-use crate::accept::{Door, Slots};
+use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
 use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};
+use crate::route::tag::{Owner, Secrets, Tagger};
+use crate::route::{Gate, Routing};
 use crate::worker::{BoxError, Worker};
 use crate::{panics, row};
 
@@ -95,9 +97,13 @@ where
     let cluster = cluster::start(&settings)?;
     tokio::spawn(row::beat(row, cluster.clone()));
 
+    let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
+    let siblings = settings.siblings.clone();
+    let secrets = Secrets::new(&shared.cluster.secrets);
+    let tagger = Arc::new(Tagger { secrets: secrets.clone(), me });
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
-        booted = boot(worker.clone(), application) => booted,
+        booted = boot(worker.clone(), tagger, application) => booted,
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     };
     let app = match booted {
@@ -113,8 +119,24 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(shared.http.header_timeout);
-    let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    tokio::spawn({
+        let routing = routing.clone();
+        async move { routing.watch().await }
+    });
+    let gate = Gate { app: app.clone(), connections: connections.clone(), routing: routing.clone() };
+    let door = Door {
+        connections: connections.clone(),
+        protocol: Protocol::new(shared.http.header_timeout),
+        gate: Arc::new(gate),
+        routing,
+        peek_timeout: shared.http.peek_timeout,
+    };
+    if let Err(error) = open_to_siblings(&door) {
+        orders.tell(&failure(&error)).await;
+        return Err(error.into());
+    }
+    let mut slots = Slots::new(door);
     tokio::select! {
         () = cluster::joined(&cluster, shared.redis.as_ref()) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet

@@ -55,6 +55,16 @@ pub struct Row {
     pub panics: AtomicU64,
     /// Messages that this worker gave to the bus and that did not surely arrive there: dropped, or without a reply.
     pub bus_lost: AtomicU64,
+    /// Connections that are about to start a session and have not yet. A sibling that hands one over counts it here.
+    pub newcomers: AtomicU64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: AtomicU64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: AtomicU64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: AtomicU64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: AtomicU64,
     /// 1 while messages pass to and from the bus or Redis, else 0.
     pub joined: AtomicU64,
     /// Other boxes that this worker knows of now.
@@ -96,6 +106,11 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
             joined,
             boxes,
             box_noise,
@@ -113,6 +128,11 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
             joined,
             boxes,
             box_noise,

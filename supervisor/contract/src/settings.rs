@@ -20,6 +20,8 @@ pub struct WorkerSettings {
     pub row: RowIndex,
     /// The bus' Unix socket; there is no bus if the box has a Redis ([`SharedSettings::redis`]).
     pub bus: PathBuf,
+    /// The directory in which each worker of the box has its sockets, for the others to find.
+    pub siblings: PathBuf,
     /// What all workers of one generation share.
     pub shared: SharedSettings,
 }
@@ -63,6 +65,8 @@ pub struct SharedSettings {
     pub log: LogSettings,
     /// What a stranger may open and for how long.
     pub http: HttpSettings,
+    /// What the workers of a cluster share.
+    pub cluster: ClusterSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
     /// The Redis through which the workers of this box and other boxes hear each other; `None`: the bus alone.
@@ -119,8 +123,19 @@ pub struct HttpSettings {
     pub half_open_max: u32,
     /// How long a request head may take.
     pub header_timeout: Duration,
+    /// How long a new connection's first request line is waited for before the connection is taken for the
+    /// worker's own.
+    pub peek_timeout: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
+}
+
+/// What the workers of a cluster share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSettings {
+    /// Keys of the tags in session ids: the first signs, all verify. The supervisor fills in one of its own, for the
+    /// life of the box, if there is none.
+    pub secrets: Vec<Secret>,
 }
 
 /// What the stock server may be told.

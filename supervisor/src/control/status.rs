@@ -137,6 +137,14 @@ pub struct WorkerStatus {
     pub panics: u64,
     /// Messages that it gave to the bus or Redis and that did not surely arrive there.
     pub bus_lost: u64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: u64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: u64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: u64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: u64,
     /// Whether messages pass to and from the bus or Redis.
     #[serde(default)]
     pub joined: bool,

@@ -10,7 +10,7 @@ use oxherd_contract::VERSION;
 use oxherd_contract::ids::BoxId;
 use thiserror::Error;
 
-use crate::route::Secrets;
+use crate::route::tag::Secrets;
 
 /// The channel that all boxes hear. Node's adapter listens to what begins with its key, `socket.io`.
 pub(super) const CHANNEL: &str = "oxherd:boxes";

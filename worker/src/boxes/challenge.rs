@@ -15,7 +15,7 @@
 
 use oxherd_contract::ids::{BoxId, WorkerId};
 
-use crate::route::Secrets;
+use crate::route::tag::Secrets;
 
 /// Another form of challenge begins otherwise.
 const FORM: &[u8; 8] = b"oxherd1\n";

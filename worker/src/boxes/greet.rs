@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::challenge::{DISBELIEF, HELLO_BYTES, Hello, NONCE_BYTES, Nonce, PROOF_BYTES, Side, Verdict};
-use crate::route::Secrets;
+use crate::route::tag::Secrets;
 
 /// Why two boxes do not talk.
 #[derive(Debug, Error)]

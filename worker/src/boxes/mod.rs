@@ -33,7 +33,7 @@ use self::announcement::{Announcement, CHANNEL, Word};
 use self::answer::GREETINGS_MAX;
 use self::known::{Known, News, Silent, Whereabouts};
 use self::turn::Turn;
-use crate::route::Secrets;
+use crate::route::tag::Secrets;
 use crate::seldom::Seldom;
 
 /// How long a box that nobody has heard yet is waited for. A box that lives answers a question within milliseconds.

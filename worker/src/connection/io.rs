@@ -26,6 +26,11 @@ impl Io {
         Io { stream, connection, connections }
     }
 
+    /// The transport, to look at it before anything is read.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Accounts for the outcome of a write.
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match outcome {

@@ -54,6 +54,7 @@ mod tests {
             half_open_max: 0,
             header_timeout: second,
             write_timeout: second,
+            peek_timeout: second,
         };
         for (descriptors, connections_max) in
             [(u64::MAX, 10_000), (10_128, 10_000), (1024, 896), (256, 128), (64, 32), (0, 1)]

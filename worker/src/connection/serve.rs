@@ -2,7 +2,6 @@
 //! or with the upgrade, after which the engine owns the [`Io`].
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +10,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::handle::{Connection, Phase};
+use super::handle::Phase;
 use super::io::Io;
-use super::open::Connections;
-use crate::http::App;
+use crate::route::{Gate, Guest};
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -32,21 +30,20 @@ impl Protocol {
             .max_buf_size(HEAD_BYTES_MAX);
         Protocol(http)
     }
+
+    /// As siblings speak it: they keep connections for as long as they like.
+    pub fn between_siblings() -> Self {
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None).half_close(false).max_buf_size(HEAD_BYTES_MAX * 2);
+        Protocol(http)
+    }
 }
 
 /// Serves one connection until it ends or leaves HTTP.
-pub(crate) async fn serve(
-    io: Io,
-    peer: Option<SocketAddr>,
-    connection: Arc<Connection>,
-    connections: Arc<Connections>,
-    protocol: Protocol,
-    app: Arc<App>,
-) {
-    let service = {
-        let (connection, connections) = (connection.clone(), connections.clone());
-        service_fn(move |request| app.serve(request, peer, &connection, &connections))
-    };
+pub(crate) async fn serve(io: Io, guest: Guest, protocol: Protocol, gate: Arc<Gate>) {
+    let (connections, connection) = (gate.connections.clone(), guest.connection.clone());
+    let guest = Arc::new(guest);
+    let service = service_fn(move |request| gate.clone().serve(request, guest.clone()));
     let mut http = pin!(protocol.0.serve_connection(TokioIo::new(io), service).with_upgrades());
     let (mut known, mut told) = (false, false);
     // hyper takes a connection that it has read nothing from for idle and closes it, though its first request may be

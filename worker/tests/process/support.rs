@@ -18,8 +18,10 @@ use oxherd_contract::link::{self, SupervisorLink};
 use oxherd_contract::listen::{Address, Purpose};
 use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
+use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{
-    HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings, WorkerSettings,
+    ClusterSettings, HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings,
+    WorkerSettings,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +62,9 @@ impl Default for Start {
                     half_open_max: 500,
                     header_timeout: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
+                    peek_timeout: Duration::from_secs(1),
                 },
+                cluster: ClusterSettings { secrets: vec![Secret::new("the secret of all tests")] },
                 orphan_grace: Duration::from_secs(2),
                 redis: None,
                 boxes: None,
@@ -118,6 +122,7 @@ impl Start {
             },
             row: ROW,
             bus: bus(),
+            siblings: siblings(),
             shared: self.shared,
         };
         link.send(&ToChild::Settings(Box::new(settings)), &[board.as_fd()]).unwrap();
@@ -248,4 +253,14 @@ fn bus() -> PathBuf {
         path
     });
     BUS.clone()
+}
+
+/// Where the workers of this test process have their sockets.
+fn siblings() -> PathBuf {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::temp_dir().join(format!("oxherd-worker-test-{}.workers", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    });
+    DIRECTORY.clone()
 }

@@ -62,10 +62,45 @@ fn parse_sid(text: &str, tagger: Option<&dyn SessionTagger>) -> Option<Sid> {
     tagger.check(sid, tag).then_some(sid)
 }
 
-enum SidParam<'a> {
+/// The `sid` parameter of a query as the engine reads it, for routers in front of it: whoever read it in another way
+/// could send a client to somebody else's session.
+///
+/// ```
+/// use engineioxide::control::SidParam;
+///
+/// assert_eq!(SidParam::of("EIO=4&transport=polling"), SidParam::Absent);
+/// assert_eq!(SidParam::of("transport=polling&s%69d=a%2Eb"), SidParam::Once("a.b".into()));
+/// assert_eq!(SidParam::of("sid=a&sid=a"), SidParam::Repeated);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SidParam<'a> {
+    /// There is none: the request wants a new session.
     Absent,
+    /// Its decoded value.
     Once(Cow<'a, str>),
+    /// It is there more than once, which is refused.
     Repeated,
+}
+
+impl<'a> SidParam<'a> {
+    /// The one of this query, which is the part of a URI behind the `?`.
+    pub fn of(query: &'a str) -> Self {
+        let mut sid = Self::Absent;
+        query.split('&').for_each(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if percent_decode(name) == "sid" {
+                sid.see(value);
+            }
+        });
+        sid
+    }
+
+    fn see(&mut self, value: &'a str) {
+        *self = match self {
+            Self::Absent => Self::Once(percent_decode(value)),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
 }
 
 struct Params<'a> {
@@ -82,12 +117,7 @@ impl<'a> Params<'a> {
             match &*percent_decode(name) {
                 "transport" => _ = params.transport.get_or_insert_with(|| percent_decode(value)),
                 "EIO" => _ = params.protocol.get_or_insert_with(|| percent_decode(value)),
-                "sid" => {
-                    params.sid = match params.sid {
-                        SidParam::Absent => SidParam::Once(percent_decode(value)),
-                        SidParam::Once(_) | SidParam::Repeated => SidParam::Repeated,
-                    }
-                }
+                "sid" => params.sid.see(value),
                 _ => {}
             }
         }

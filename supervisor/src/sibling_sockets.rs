@@ -1,0 +1,75 @@
+//! The directory in which workers have the sockets that their siblings find them by. The workers bind them; this
+//! makes the directory, and takes away what a dead worker left.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use oxherd_contract::ids::WorkerId;
+use oxherd_contract::siblings::{handoff_socket, http_socket};
+use thiserror::Error;
+
+/// The longest path of a Unix socket: `sun_path` holds 108 bytes with the final NUL (`unix(7)`).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Why workers cannot have sockets.
+#[derive(Debug, Error)]
+pub enum SiblingSocketsError {
+    /// The kernel limits the path of a Unix socket.
+    #[error("the path {} is too long for sockets in it: choose a shorter --control", path.display())]
+    PathTooLong {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The kernel refused.
+    #[error("cannot make the directory {}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// The directory, gone when dropped.
+#[derive(Debug)]
+pub(crate) struct SiblingSockets {
+    directory: PathBuf,
+}
+
+impl SiblingSockets {
+    /// Makes it, mode 0700 and empty, in a directory that the control socket has proved private. What is there is an
+    /// earlier supervisor's, whose addresses and control socket are ours by now.
+    pub(crate) fn open(directory: PathBuf) -> Result<SiblingSockets, SiblingSocketsError> {
+        if handoff_socket(&directory, WorkerId(u64::MAX)).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(SiblingSocketsError::PathTooLong { path: directory });
+        }
+        let removed = match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        match removed.and_then(|()| DirBuilder::new().mode(0o700).create(&directory)) {
+            Ok(()) => Ok(SiblingSockets { directory }),
+            Err(cause) => Err(SiblingSocketsError::Io { path: directory, cause }),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Removes what a worker that is gone has left, if anything.
+    pub(crate) fn remove(&self, worker: WorkerId) {
+        for socket in [handoff_socket(&self.directory, worker), http_socket(&self.directory, worker)] {
+            let _ = fs::remove_file(socket); // it may have died before it had any
+        }
+    }
+}
+
+impl Drop for SiblingSockets {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory); // a leftover is no harm: the next supervisor removes it
+    }
+}
