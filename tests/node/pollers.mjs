@@ -58,15 +58,21 @@ class Session {
     return (await this.post("40")).status === 200 && (await this.post(`420${JSON.stringify(["join", this.room])}`)).status === 200;
   }
 
-  // Polls until told to stop. A session that ends is opened again.
+  // Polls until told to stop. A poll whose connection broke is made again; a session that ends is opened again.
   async poll() {
+    let lost; // since when there is no answer
     while (!this.stopping) {
       const { status, text } = await this.request("GET", `&sid=${this.sid}`);
       if (this.stopping) return;
       if (status === 200) {
+        lost = undefined;
         text.split(RECORD_SEPARATOR).forEach((packet) => this.hear(packet));
+      } else if (status === 0) {
+        lost ??= Date.now();
+        await new Promise((resolve) => setTimeout(resolve, 50));
       } else {
-        this.ends.push({ status, text, at: Date.now() });
+        this.ends.push({ status, text, waited: Date.now() - (lost ?? Date.now()) });
+        lost = undefined;
         while (!this.stopping && !(await this.open())) await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
@@ -129,9 +135,11 @@ await run({
     return sessions.map(({ sid, ends }) => ({ sid, ends }));
   },
 
-  async again({ sids }) {
-    await until("those who lost their session are back", () => sessions.every(({ joined, ends }) => ends.length === 0 || joined));
-    return sids ?? null;
+  // Waits until so many sessions have ended and were opened again.
+  async again({ count }) {
+    const back = () => sessions.filter(({ joined, ends }) => ends.length > 0 && joined).length;
+    await until(`${count} sessions have ended and are back`, () => back() >= count);
+    return back();
   },
 
   async answers() {

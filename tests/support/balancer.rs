@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
+
 /// How long a box may take to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,10 @@ fn serve(client: &TcpStream, boxes: &[SocketAddr]) {
     let connect = |address: &SocketAddr| TcpStream::connect_timeout(address, CONNECT_TIMEOUT).ok();
     let Some(server) = boxes.iter().find_map(connect) else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let second = Duration::from_secs(1); // a host that vanished sends no end
+    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(3);
+    let _ = SockRef::from(&server).set_tcp_keepalive(&keepalive);
+    let _ = SockRef::from(&server).set_tcp_user_timeout(Some(second * 4));
     thread::scope(|scope| {
         scope.spawn(|| copy(client, &server));
         copy(&server, client);

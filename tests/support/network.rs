@@ -42,12 +42,12 @@ impl Network {
 fn linked(middle: &Namespace, number: u8) -> Namespace {
     let host = Namespace::new();
     let (link, other_end) = (link(number), ["netns", host.name()]);
-    let pair = ["-n", middle.name(), "link", "add", &link, "type", "veth", "peer", "name", "up"];
+    let pair = ["-n", middle.name(), "link", "add", &link, "type", "veth", "peer", "name", "uplink"];
     ip(&[&pair[..], &other_end].concat());
     ip(&["-n", middle.name(), "addr", "add", &format!("10.77.{number}.1/24"), "dev", &link]);
     ip(&["-n", middle.name(), "link", "set", &link, "up"]);
-    ip(&["-n", host.name(), "addr", "add", &format!("10.77.{number}.2/24"), "dev", "up"]);
-    ip(&["-n", host.name(), "link", "set", "up", "up"]);
+    ip(&["-n", host.name(), "addr", "add", &format!("10.77.{number}.2/24"), "dev", "uplink"]);
+    ip(&["-n", host.name(), "link", "set", "uplink", "up"]);
     ip(&["-n", host.name(), "route", "add", "default", "via", &format!("10.77.{number}.1")]);
     host
 }

@@ -23,7 +23,6 @@
 mod accept;
 mod birth;
 mod boot;
-#[allow(dead_code, reason = "the listener for other boxes follows")]
 mod boxes;
 mod catch;
 mod cluster;

@@ -14,6 +14,7 @@ use oxherd_contract::settings::WorkerSettings;
 use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
+use crate::boxes::{Boxes, Me};
 use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
@@ -119,7 +120,12 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    let boxes = shared.boxes.map(|settings| {
+        let me = Me { owner: me, advertise: settings.advertise };
+        Boxes::start(me, secrets.clone(), cluster.clone(), scoreboard, row)
+    });
+    let paths = app.engine_paths().into();
+    let routing = Arc::new(Routing::new(me, secrets, paths, scoreboard, row, siblings, boxes.clone()));
     tokio::spawn({
         let routing = routing.clone();
         async move { routing.watch().await }
@@ -142,6 +148,9 @@ where
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     }
     row.set_state(State::Ready);
+    if let Some(boxes) = boxes.clone() {
+        tokio::spawn(async move { boxes.take_part().await });
+    }
     orders.tell(&ToSupervisor::Ready).await;
     let within = loop {
         match orders.next().await {
@@ -152,9 +161,13 @@ where
     };
 
     row.set_state(State::Draining);
-    drop(slots);
+    slots.close_to_clients();
     let leaving = Leaving { connections: &connections, app: &app, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
+    drop(slots);
+    if let Some(boxes) = boxes {
+        boxes.leave();
+    }
     cluster::leave(&cluster).await;
     Ok(())
 }

@@ -31,7 +31,7 @@ impl Boxes {
     pub async fn challenge(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<WorkerId> {
         let answered = async {
             notice_silence(stream)?;
-            greet::answer(stream, self.me.box_id, &self.secrets).await
+            greet::answer(stream, self.me.owner.box_id, &self.secrets).await
         };
         match timeout(GREET_WITHIN, answered).await.unwrap_or(Err(GreetError::Late)) {
             Ok(worker) => Some(worker),

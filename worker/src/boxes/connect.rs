@@ -43,7 +43,7 @@ impl Boxes {
             self.fails(box_id);
             ConnectError::Connect(error)
         })?;
-        let wish = Wish { from: self.me.box_id, to: box_id, worker };
+        let wish = Wish { from: self.me.owner.box_id, to: box_id, worker };
         let greeted = timeout(GREET_WITHIN, greet::ask(&mut stream, wish, &self.secrets)).await;
         match greeted.unwrap_or(Err(GreetError::Late)) {
             Ok(()) => Ok(stream),

@@ -83,9 +83,9 @@ impl Known {
     pub fn hear(&mut self, announcement: Announcement) -> News {
         let Announcement { box_id, sequence, word } = announcement;
         match word {
-            Word::Who => return News::Asked, // any worker asks, so their order means nothing
-            _ if box_id == self.me => return self.hear_own(sequence),
-            _ if self.is_old(box_id, sequence) => return News::Replayed,
+            Word::Who => News::Asked, // any worker asks, so their order means nothing
+            _ if box_id == self.me => self.hear_own(sequence),
+            _ if self.is_old(box_id, sequence) => News::Replayed,
             Word::Here(address) => self.hear_living(box_id, sequence, address),
             Word::Gone if self.living.remove(&box_id).is_some() => {
                 self.bury(box_id, sequence);

@@ -31,9 +31,10 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 
 use self::announcement::{Announcement, CHANNEL, Word};
 use self::answer::GREETINGS_MAX;
+pub(crate) use self::connect::ConnectError;
 use self::known::{Known, News, Silent, Whereabouts};
 use self::turn::Turn;
-use crate::route::tag::Secrets;
+use crate::route::tag::{Owner, Secrets};
 use crate::seldom::Seldom;
 
 /// How long a box that nobody has heard yet is waited for. A box that lives answers a question within milliseconds.
@@ -45,8 +46,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// Who this worker is among the boxes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Me {
-    pub box_id: BoxId,
-    pub worker: WorkerId,
+    pub owner: Owner,
     /// Where other boxes can reach this one.
     pub advertise: Option<SocketAddr>,
 }
@@ -85,7 +85,7 @@ impl Boxes {
             cluster,
             board,
             row,
-            known: Mutex::new(Known::new(me.box_id)),
+            known: Mutex::new(Known::new(me.owner.box_id)),
             turn: Mutex::new(Turn::new()),
             greetings: Arc::new(Semaphore::new(GREETINGS_MAX)),
             differing: Seldom::default(),
@@ -134,7 +134,8 @@ impl Boxes {
     /// Says that the box ends, if this worker is its last.
     pub fn leave(&self) {
         let alive = |row: &&Row| matches!(row.state(), State::Starting | State::Ready | State::Draining);
-        let others = self.board.rows().filter(alive).any(|row| row.worker.load(Relaxed) != self.me.worker.0);
+        let others =
+            self.board.rows().filter(alive).any(|row| row.worker.load(Relaxed) != self.me.owner.worker.0);
         if !others {
             self.say(Word::Gone);
         }
@@ -185,7 +186,7 @@ impl Boxes {
                 return tracing::debug!(%unheard, "ignored an announcement");
             }
         };
-        if announcement.box_id == self.me.box_id && announcement.word != Word::Who {
+        if announcement.box_id == self.me.owner.box_id && announcement.word != Word::Who {
             self.turn().spoken(Instant::now());
         }
         let news = {
@@ -221,13 +222,13 @@ impl Boxes {
     }
 
     fn say(&self, word: Word) {
-        let announcement = Announcement { box_id: self.me.box_id, sequence: sequence(), word };
+        let announcement = Announcement { box_id: self.me.owner.box_id, sequence: sequence(), word };
         self.cluster.publish(CHANNEL, announcement.encode(&self.secrets));
     }
 
     fn rank(&self) -> Option<u32> {
         let workers = self.board.rows().map(|row| (row.state(), WorkerId(row.worker.load(Relaxed))));
-        turn::rank(self.me.worker, workers)
+        turn::rank(self.me.owner.worker, workers)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

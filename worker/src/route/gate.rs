@@ -22,7 +22,7 @@ use crate::http::{App, conclude};
 pub(crate) enum Way {
     /// From a client; its address, unless it came over a Unix socket.
     Client(Option<SocketAddr>),
-    /// From a sibling, whose word on the client is taken.
+    /// From a sibling or another box, whose word on the client is taken.
     Sibling,
 }
 
@@ -96,7 +96,8 @@ impl Gate {
             Route::Ours if self.connections.is_draining() && self.routing.starts_session(request) => {
                 self.routing.any_ready().map(Upstream::Sibling)
             }
-            Route::Ours | Route::Box { .. } => None,
+            Route::Box { box_id, worker } => Some(Upstream::Box { box_id, worker }),
+            Route::Ours => None,
         }
     }
 
