@@ -12,14 +12,14 @@ use oxherd_contract::message::ToChild;
 use oxherd_contract::scoreboard::Scoreboard;
 use oxherd_contract::settings::{BusSettings, Identity, WorkerSettings};
 
-use crate::bus_sockets::BusSockets;
+use crate::bus_sockets::{BusSockets, bus_path};
 use crate::child::{Child, ChildId, SpawnError};
 use crate::control::Answer;
 use crate::fleet::{Action, Event, Moment, Ticket};
 use crate::keeper::{Keeper, KeeperAction};
 use crate::listen::Listeners;
 use crate::reactor::{Interest, Source};
-use crate::supervisor::{Supervisor, bus_path};
+use crate::supervisor::Supervisor;
 
 impl Supervisor {
     pub(crate) fn handle(&mut self, event: Event) {

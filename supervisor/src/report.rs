@@ -8,12 +8,12 @@ use oxherd_contract::ids::WorkerId;
 use oxherd_contract::scoreboard::{Row, State};
 use oxherd_contract::secret::Secret;
 
-use crate::bus_sockets::BusSockets;
+use crate::bus_sockets::{BusSockets, bus_path};
 use crate::child::ChildId;
 use crate::control::status::{BusStatus, LastDeath, RedisStatus, Status, SupervisorStatus, WorkerStatus};
 use crate::fleet::{Life, Member, Moment, Occupancy, Seat};
 use crate::keeper::BusState;
-use crate::supervisor::{Supervisor, bus_path};
+use crate::supervisor::Supervisor;
 
 impl Supervisor {
     pub(crate) fn status(&self) -> Status {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
 use thiserror::Error;
 
-use crate::bus_sockets::{BusSocketError, BusSockets};
+use crate::bus_sockets::{BusSocketError, BusSockets, bus_path};
 use crate::child::{Child, ChildId};
 use crate::control::server::{ControlError, ControlServer, Heard};
 use crate::control::{Answer, Outcome, Request};
@@ -389,11 +388,6 @@ impl Supervisor {
         tracing::info!("stopped");
         reason.map_or(Ok(()), |reason| Err(SupervisorError::GaveUp(reason)))
     }
-}
-
-/// Beside the control socket.
-pub(crate) fn bus_path(control: &Path) -> PathBuf {
-    control.with_extension("bus")
 }
 
 /// Occupies the number at which children find their link, so that nothing of this process ever has it and gets

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 /// Why a [`Config`] cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,14 @@ impl Config {
 
     /// Where it connects, without credentials: `HOST:PORT` or a path.
     pub fn place(&self) -> String {
-        self.redis.addr().to_string()
+        match self.redis.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.contains(':') =>
+            {
+                format!("[{host}]:{port}")
+            }
+            other => other.to_string(),
+        }
     }
 
     /// The name of both connections in `CLIENT LIST`. Default: none.
