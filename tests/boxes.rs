@@ -193,6 +193,8 @@ fn boxes_with_different_secrets_do_not_talk_and_say_so() {
         let noise = |status: &Status| status.redis.as_ref().is_some_and(|redis| redis.box_noise > 0);
         let status = herd.until("a stranger is heard", noise);
         assert_eq!(boxes_known(&status), 0);
+        let said = || herd.log().contains("another cluster.secrets").then_some(());
+        support::eventually("the operator is told", said);
     }
     let served = |address: SocketAddr, sent: &[u8]| {
         let mut stream = TcpStream::connect(address).unwrap();

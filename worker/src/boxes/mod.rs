@@ -29,7 +29,7 @@ use oxherd_contract::scoreboard::{Row, Scoreboard, State};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout_at};
 
-use self::announcement::{Announcement, CHANNEL, Word};
+use self::announcement::{Announcement, CHANNEL, Unheard, Word};
 use self::answer::GREETINGS_MAX;
 pub(crate) use self::connect::ConnectError;
 use self::known::{Known, News, Silent, Whereabouts};
@@ -183,7 +183,16 @@ impl Boxes {
             Ok(announcement) => announcement,
             Err(unheard) => {
                 self.row.box_noise.fetch_add(1, Relaxed);
-                return tracing::debug!(%unheard, "ignored an announcement");
+                tracing::debug!(%unheard, "ignored an announcement");
+                if unheard == Unheard::BrokenMac
+                    && self.rank() == Some(0)
+                    && self.differing.is_news(Instant::now())
+                {
+                    tracing::error!(
+                        "a box on this redis has another cluster.secrets: neither serves sessions of the other"
+                    );
+                }
+                return;
             }
         };
         if announcement.box_id == self.me.owner.box_id && announcement.word != Word::Who {
