@@ -78,6 +78,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 default.http.header_timeout,
                 duration(ms(100)..=s(300)),
             ),
+            keep_alive: read.key(Key::HttpKeepAlive, default.http.keep_alive, duration(s(1)..=s(3600))),
             write_timeout: read.key(
                 Key::HttpWriteTimeout,
                 default.http.write_timeout,

@@ -79,6 +79,7 @@ impl Default for Config {
                 connections_max: 65_536,
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(30),
                 peek_timeout: Duration::from_secs(1),
             },

@@ -19,6 +19,7 @@ pub(crate) enum Key {
     HttpConnectionsMax,
     HttpHalfOpenMax,
     HttpHeaderTimeout,
+    HttpKeepAlive,
     HttpWriteTimeout,
     HttpPeekTimeout,
     ClusterSecrets,
@@ -37,7 +38,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 27] = [
+    pub(crate) const ALL: [Key; 28] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -53,6 +54,7 @@ impl Key {
         Key::HttpConnectionsMax,
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
+        Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
         Key::HttpPeekTimeout,
         Key::ClusterSecrets,
@@ -85,6 +87,7 @@ impl Key {
             Key::HttpConnectionsMax => "http.connections_max",
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
+            Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
             Key::HttpPeekTimeout => "http.peek_timeout",
             Key::ClusterSecrets => "cluster.secrets",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oxherd_contract::listen::Address;
 use oxherd_contract::settings::{BoxesSettings, SharedSettings, StockSettings};
-use oxherd_supervisor::plan::{ControlPath, Plan};
+use oxherd_supervisor::plan::{Choice, ControlPath, Plan};
 
 use super::check::{SLOTS_MAX, WORKERS_MAX};
 use super::checked::Config;
@@ -53,6 +53,7 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
             boxes: config.boxes.map(|boxes| BoxesSettings { advertise: boxes.advertise }),
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
+        connections_max: low.get(Key::HttpConnectionsMax).map_or(Choice::Default, |_| Choice::Operator),
     }
 }
 

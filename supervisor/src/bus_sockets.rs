@@ -43,11 +43,6 @@ pub enum BusSocketError {
     },
 }
 
-/// Where the Unix socket is: beside the control socket.
-pub(crate) fn bus_path(control: &Path) -> PathBuf {
-    control.with_extension("bus")
-}
-
 /// The Unix socket, and those for Redis clients over TCP.
 #[derive(Debug)]
 pub(crate) struct BusSockets {

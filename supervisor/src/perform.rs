@@ -12,7 +12,7 @@ use oxherd_contract::message::ToChild;
 use oxherd_contract::scoreboard::Scoreboard;
 use oxherd_contract::settings::{BusSettings, Identity, WorkerSettings};
 
-use crate::bus_sockets::{BusSockets, bus_path};
+use crate::bus_sockets::BusSockets;
 use crate::child::{Child, ChildId, SpawnError};
 use crate::control::Answer;
 use crate::fleet::{Action, Event, Moment, Ticket};
@@ -91,7 +91,7 @@ impl Supervisor {
     ) -> Result<(), SpawnError> {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
-        let (bus, shared) = (bus_path(self.control.path()), self.plan.shared.clone());
+        let (bus, shared) = (self.control.beside("bus"), self.plan.shared.clone());
         let siblings = self.sibling_sockets.directory().to_owned();
         self.spawn(ChildId::Worker(worker), |row| {
             let settings = WorkerSettings { contract: VERSION, identity, row, bus, siblings, shared };

@@ -8,7 +8,7 @@ use oxherd_contract::ids::WorkerId;
 use oxherd_contract::scoreboard::{Row, State};
 use oxherd_contract::secret::Secret;
 
-use crate::bus_sockets::{BusSockets, bus_path};
+use crate::bus_sockets::BusSockets;
 use crate::child::ChildId;
 use crate::control::status::{BusStatus, LastDeath, RedisStatus, Status, SupervisorStatus, WorkerStatus};
 use crate::fleet::{Life, Member, Moment, Occupancy, Seat};
@@ -63,7 +63,7 @@ impl Supervisor {
     pub(crate) fn broker(&self) -> Secret {
         match &self.plan.shared.redis {
             Some(redis) => redis.url.clone(),
-            None => Secret::new(format!("unix://{}", bus_path(self.control.path()).display())),
+            None => Secret::new(format!("unix://{}", self.control.beside("bus").display())),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use oxherd_contract::ids::WorkerId;
@@ -40,17 +40,14 @@ pub(crate) struct SiblingSockets {
 }
 
 impl SiblingSockets {
-    /// Makes it, mode 0700 and empty, in a directory that the control socket has proved private. What is there is an
-    /// earlier supervisor's, whose addresses and control socket are ours by now.
+    /// Makes it, mode 0700 and empty, in a directory that the control socket has proved private. The sockets that are
+    /// there are an earlier supervisor's, whose addresses and control socket are ours by now; anything else is
+    /// somebody's, and an error.
     pub(crate) fn open(directory: PathBuf) -> Result<SiblingSockets, SiblingSocketsError> {
         if handoff_socket(&directory, WorkerId(u64::MAX)).as_os_str().len() > SOCKET_PATH_BYTES_MAX {
             return Err(SiblingSocketsError::PathTooLong { path: directory });
         }
-        let removed = match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        match removed.and_then(|()| DirBuilder::new().mode(0o700).create(&directory)) {
+        match remove_sockets(&directory).and_then(|()| DirBuilder::new().mode(0o700).create(&directory)) {
             Ok(()) => Ok(SiblingSockets { directory }),
             Err(cause) => Err(SiblingSocketsError::Io { path: directory, cause }),
         }
@@ -70,6 +67,21 @@ impl SiblingSockets {
 
 impl Drop for SiblingSockets {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory); // a leftover is no harm: the next supervisor removes it
+        let _ = remove_sockets(&self.directory); // a leftover is no harm: the next supervisor removes it
     }
+}
+
+/// Removes a directory of sockets, if it is there.
+fn remove_sockets(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?.collect::<io::Result<Vec<_>>>()?,
+    };
+    for entry in entries {
+        if !entry.file_type()?.is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
+        }
+        fs::remove_file(entry.path())?;
+    }
+    fs::remove_dir(directory)
 }

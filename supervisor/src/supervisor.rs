@@ -17,7 +17,7 @@ use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
 use thiserror::Error;
 
-use crate::bus_sockets::{BusSocketError, BusSockets, bus_path};
+use crate::bus_sockets::{BusSocketError, BusSockets};
 use crate::child::{Child, ChildId};
 use crate::control::server::{ControlError, ControlServer, Heard};
 use crate::control::{Answer, Outcome, Request};
@@ -113,14 +113,15 @@ impl Supervisor {
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
+        limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.box_listener, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
         let bus_sockets = match plan.shared.redis {
             Some(_) => None,
-            None => Some(BusSockets::open(bus_path(control.path()), &plan.bus.listen)?),
+            None => Some(BusSockets::open(control.beside("bus"), &plan.bus.listen)?),
         };
-        let sibling_sockets = SiblingSockets::open(control.path().with_extension("workers"))?;
+        let sibling_sockets = SiblingSockets::open(control.beside("workers"))?;
         if plan.shared.cluster.secrets.is_empty() {
             plan.shared.cluster.secrets.push(random::secret().map_err(failed("read random numbers"))?);
         }

@@ -1,15 +1,18 @@
 //! The life of the process, from its first line to its exit status.
 
+use std::backtrace::Backtrace;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oxherd_contract::Role;
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
+use tracing::Span;
 
 use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
@@ -38,6 +41,7 @@ where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
+    child::take_name(Role::Worker);
     let (link, birth) = match be_born() {
         Ok(born) => born,
         Err(error) => {
@@ -50,9 +54,9 @@ where
     let (worker, index, generation) = (identity.worker.0, identity.index.0, identity.generation.0);
     // Entered for good on the only thread that runs tasks: every line of theirs is inside it. Of the highest level,
     // so that no filter for levels takes it away from a line that is let through.
-    let _span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
+    let span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
     panics::install(birth.row);
-    match live(link, birth, application) {
+    match live(link, birth, span.clone(), application) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = with_causes(error.as_ref()), "cannot start");
@@ -74,12 +78,15 @@ fn be_born() -> Result<(ChildLink, Birth), BirthError> {
     }
 }
 
-fn live<F, Fut>(link: ChildLink, birth: Birth, application: F) -> Result<(), BoxError>
+fn live<F, Fut>(link: ChildLink, birth: Birth, span: Span, application: F) -> Result<(), BoxError>
 where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
-    child::start_guard(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
+    let last_words = move |backtrace: &Backtrace| {
+        span.in_scope(|| tracing::error!(%backtrace, "aborted by another process: this is where it was"));
+    };
+    child::start_guard(&link, birth.settings.shared.orphan_grace, last_words).map_err(BirthError::Guard)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BirthError::Runtime)?;
     let outcome = runtime.block_on(serve(link, birth, application));
@@ -133,7 +140,7 @@ where
     let gate = Gate { app: app.clone(), connections: connections.clone(), routing: routing.clone() };
     let door = Door {
         connections: connections.clone(),
-        protocol: Protocol::new(shared.http.header_timeout),
+        protocol: Protocol::new(&shared.http),
         gate: Arc::new(gate),
         routing,
         peek_timeout: shared.http.peek_timeout,

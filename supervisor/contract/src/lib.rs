@@ -14,6 +14,7 @@ pub mod causes;
 pub mod child;
 pub mod handoff;
 pub mod ids;
+mod last_words;
 pub mod link;
 pub mod listen;
 pub mod message;

@@ -121,13 +121,27 @@ pub struct HttpSettings {
     pub connections_max: u32,
     /// Connections that have not yet sent a whole request head, at most.
     pub half_open_max: u32,
-    /// How long a request head may take.
+    /// How long the first request head of a connection may take.
     pub header_timeout: Duration,
+    /// How long a connection may be without a request after an answer.
+    pub keep_alive: Duration,
     /// How long a new connection's first request line is waited for before the connection is taken for the
     /// worker's own.
     pub peek_timeout: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
+}
+
+/// Descriptors that connections leave to everything else: slots, the log, the application's own connections.
+const RESERVE_DESCRIPTORS: u64 = 128;
+
+impl HttpSettings {
+    /// Open connections at most in a process that may have so many descriptors. One that may have very few keeps at
+    /// least half of them for connections: what is too much fails by EMFILE.
+    pub fn connections_within(&self, descriptors: u64) -> u32 {
+        let affordable = descriptors.saturating_sub(RESERVE_DESCRIPTORS.min(descriptors / 2));
+        self.connections_max.min(u32::try_from(affordable).unwrap_or(u32::MAX)).max(1)
+    }
 }
 
 /// What the workers of a cluster share.
@@ -145,4 +159,27 @@ pub struct StockSettings {
     pub client_bundle: Option<PathBuf>,
     /// What a backend must present to `POST /api/emit`; without it nobody may.
     pub api_key: Option<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_never_take_the_last_descriptors() {
+        let second = Duration::from_secs(1);
+        let http = HttpSettings {
+            connections_max: 10_000,
+            half_open_max: 1,
+            header_timeout: second,
+            keep_alive: second,
+            peek_timeout: second,
+            write_timeout: second,
+        };
+        for (descriptors, connections) in
+            [(u64::MAX, 10_000), (10_128, 10_000), (1024, 896), (256, 128), (64, 32), (0, 1)]
+        {
+            assert_eq!(http.connections_within(descriptors), connections);
+        }
+    }
 }

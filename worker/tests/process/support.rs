@@ -61,6 +61,7 @@ impl Default for Start {
                     connections_max: 1000,
                     half_open_max: 500,
                     header_timeout: PATIENCE * 3,
+                    keep_alive: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
                     peek_timeout: Duration::from_secs(1),
                 },
