@@ -34,6 +34,7 @@ pub(crate) fn put(question: &Question, control: &Path) -> Result<(), ClientError
         }
         Answer::Status(status) => print(&table::render(&status)),
         Answer::Done(text) => print(&text),
+        Answer::Broker(_) => {} // to nothing that is asked here
     }
     Ok(())
 }

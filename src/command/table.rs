@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use oxherd_contract::ids::SlotId;
+use oxherd_contract::listen::Purpose;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
 const TITLES: [&str; 15] = [
@@ -25,12 +26,22 @@ pub(crate) fn render(status: &Status) -> String {
     );
     for listener in &status.listeners {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} · {} slots · {}", listener.address, listener.slots, listener.steering);
+        let whom = if listener.purpose == Purpose::Boxes { " · for other boxes" } else { "" };
+        let _ =
+            writeln!(text, "{} · {} slots · {}{whom}", listener.address, listener.slots, listener.steering);
     }
     let bus = &status.bus;
     let pid = bus.pid.map_or_else(String::new, |pid| format!(" · pid {pid}"));
     let (clients, published) = (bus.clients, bus.published);
-    let _ = writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state);
+    let _ = match &status.redis {
+        Some(redis) => {
+            let (place, state) = (&redis.place, &redis.state);
+            let (joined, boxes) = (redis.joined, redis.boxes);
+            let lost = status.workers.iter().map(|worker| worker.bus_lost).sum::<u64>();
+            writeln!(text, "redis {state} · {place} · {joined} workers · {boxes} other boxes · {lost} lost")
+        }
+        None => writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state),
+    };
     if let Some(death) = &bus.last_death {
         let _ = writeln!(text, "bus: ended {} ago: {}", span(death.ago_ms), death.cause);
     }

@@ -17,7 +17,7 @@ use super::edge::{TlsFiles, cors_conflict, origins, pem_files, trusted_proxies};
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{addresses, auto_or, duration, line, number, path, redis_url, truth};
+use super::value::{addresses, auto_or, duration, line, number, path, truth};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -50,7 +50,6 @@ const FILTER_BYTES_MAX: usize = 1024;
 pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let default = Config::default();
     let mut read = Reader { low, complaints };
-    read.no_redis_yet();
     let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
@@ -64,6 +63,8 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
         None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
     };
     read.layers_need(&listen, &tls, &trusted_proxies);
+    let redis = read.redis(default.redis);
+    let secrets = read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets);
     Config {
         host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
         listen,
@@ -78,6 +79,8 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
             give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
         },
+        boxes: read.boxes(redis.url.is_some(), &secrets),
+        redis,
         bus: read.bus(default.bus),
         orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
         http: HttpSettings {
@@ -100,9 +103,7 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             ),
             peek_timeout: read.key(Key::HttpPeekTimeout, default.http.peek_timeout, duration(ms(10)..=s(60))),
         },
-        cluster: ClusterSettings {
-            secrets: read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets),
-        },
+        cluster: ClusterSettings { secrets },
         trusted_proxies,
         tls,
         cors: read.cors(default.cors),
@@ -131,13 +132,13 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     }
 }
 
-struct Reader<'a> {
-    low: &'a Low,
-    complaints: &'a mut Complaints,
+pub(super) struct Reader<'a> {
+    pub(super) low: &'a Low,
+    pub(super) complaints: &'a mut Complaints,
 }
 
 impl Reader<'_> {
-    fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
+    pub(super) fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
         let Some(typed) = self.low.get(key) else { return default };
         match parse(&typed.value) {
             Ok(good) => good,
@@ -189,12 +190,6 @@ impl Reader<'_> {
             self.complaints.value(Key::CorsCredentials, typed, why);
         }
         cors
-    }
-
-    /// A box that ignored its Redis would look like a part of a cluster and be none.
-    fn no_redis_yet(&mut self) {
-        let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
-        self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The checked configuration and the built-in defaults. Still without this machine: `None` is what
 //! [`super::plan`] finds out (`config.toml` says of each key what that is).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     /// What a backend must present to publish; without it nobody may.
     pub(crate) api_key: Option<Secret>,
     pub(crate) timing: Timing,
+    pub(crate) redis: RedisConfig,
+    pub(crate) boxes: BoxesConfig,
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
@@ -40,6 +43,24 @@ pub(crate) struct Config {
     pub(crate) engine: EngineSettings,
     pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
+}
+
+/// The Redis in place of the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RedisConfig {
+    /// With its place, without user and password, for people; none by default.
+    pub(crate) url: Option<(Secret, String)>,
+    /// How long READY waits for it.
+    pub(crate) boot_wait: Duration,
+}
+
+/// How other boxes reach this one; not at all by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BoxesConfig {
+    /// As they are told.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Where it really listens.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Permission bits of a Unix socket whose listener has no `mode`: its owner alone.
@@ -67,6 +88,8 @@ impl Default for Config {
                 stop: Duration::from_secs(30),
                 give_up: Duration::from_secs(60),
             },
+            redis: RedisConfig { url: None, boot_wait: Duration::from_secs(5) },
+            boxes: BoxesConfig::default(),
             bus: BusPlan::default(),
             orphan_grace: Duration::from_secs(5),
             http: HttpSettings {

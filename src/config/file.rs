@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(complaints.len(), 3, "{complaints:?}");
         assert!(complaints[0].starts_with("c.toml:2: wokers: unknown key"));
         assert!(complaints[1].starts_with("c.toml:4: htpp: unknown key"));
-        assert_eq!(complaints[2], "c.toml:7: redis.uri: unknown key; known here: url");
+        assert_eq!(complaints[2], "c.toml:7: redis.uri: unknown key; known here: url, boot_wait");
         assert_eq!(low.get(Key::Workers).unwrap().value, Value::Integer(2));
     }
 

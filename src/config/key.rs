@@ -24,6 +24,8 @@ pub(crate) enum Key {
     HttpWriteTimeout,
     HttpPeekTimeout,
     ClusterSecrets,
+    ClusterAdvertise,
+    ClusterListen,
     TrustedProxies,
     TlsCertificate,
     TlsKeys,
@@ -35,6 +37,7 @@ pub(crate) enum Key {
     LogFormat,
     LogFilter,
     RedisUrl,
+    RedisBootWait,
     BusListen,
     BusPassword,
     ApiSecret,
@@ -44,7 +47,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 34] = [
+    pub(crate) const ALL: [Key; 37] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -65,6 +68,8 @@ impl Key {
         Key::HttpWriteTimeout,
         Key::HttpPeekTimeout,
         Key::ClusterSecrets,
+        Key::ClusterAdvertise,
+        Key::ClusterListen,
         Key::TrustedProxies,
         Key::TlsCertificate,
         Key::TlsKeys,
@@ -76,6 +81,7 @@ impl Key {
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
+        Key::RedisBootWait,
         Key::BusListen,
         Key::BusPassword,
         Key::ApiSecret,
@@ -104,6 +110,8 @@ impl Key {
             Key::HttpWriteTimeout => "http.write_timeout",
             Key::HttpPeekTimeout => "http.peek_timeout",
             Key::ClusterSecrets => "cluster.secrets",
+            Key::ClusterAdvertise => "cluster.advertise",
+            Key::ClusterListen => "cluster.listen",
             Key::TrustedProxies => "trusted_proxies",
             Key::TlsCertificate => "tls.certificate",
             Key::TlsKeys => "tls.key",
@@ -115,6 +123,7 @@ impl Key {
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
+            Key::RedisBootWait => "redis.boot_wait",
             Key::BusListen => "bus.listen",
             Key::BusPassword => "bus.password",
             Key::ApiSecret => "api.key",

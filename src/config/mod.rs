@@ -12,6 +12,7 @@
 //! Every step complains about all that it finds, and the complaints come together at the end: after it nothing
 //! is optional or unchecked. Called by the commands; nothing here starts anything.
 
+mod boxes;
 mod certificates;
 mod check;
 mod checked;
@@ -77,7 +78,8 @@ pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, C
     let mut complaints = Complaints::default();
     let (low, file) = typed(flags, environment, &mut complaints);
     let config = check(&low, &mut complaints);
-    let (plan, warnings) = plan::plan(config, &Machine::this(environment), &low, &mut complaints);
+    let (plan, mut warnings) = plan::plan(config, &Machine::this(environment), &low, &mut complaints);
+    warnings.extend(boxes::warning(&plan).map(str::to_owned));
     if complaints.is_empty() { Ok(Loaded { plan, file, warnings, low }) } else { Err(complaints) }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::listen::Address;
-use oxherd_contract::settings::{SharedSettings, StockSettings};
+use oxherd_contract::settings::{BoxesSettings, RedisSettings, SharedSettings, StockSettings};
 use oxherd_supervisor::plan::{Choice, ControlPath, Plan};
 
 use super::certificates;
@@ -49,9 +49,14 @@ pub(crate) fn plan(
         trusted_proxies: config.trusted_proxies,
         cors: config.cors,
     };
+    let boot_wait = config.redis.boot_wait;
+    let redis = config.redis.url.map(|(url, place)| RedisSettings { url, place, boot_wait });
+    let is_one_of_many = redis.is_some() && !config.cluster.secrets.is_empty();
+    let boxes = is_one_of_many.then_some(BoxesSettings { advertise: config.boxes.advertise });
     let plan = Plan {
         host: config.host.unwrap_or_else(|| machine.host.clone()),
         listeners: config.listen,
+        box_listener: config.boxes.listen,
         slots,
         workers,
         control,
@@ -65,6 +70,8 @@ pub(crate) fn plan(
             engine: config.engine,
             cluster: config.cluster,
             orphan_grace: config.orphan_grace,
+            redis,
+            boxes,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
         connections_max: low.get(Key::HttpConnectionsMax).map_or(Choice::Default, |_| Choice::Operator),

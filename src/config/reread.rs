@@ -13,13 +13,18 @@ use super::{Flags, Loaded, load};
 /// For the supervisor, which itself knows no configuration: reads it again from where `first` came from.
 pub(crate) fn rereader(flags: Flags, environment: Environment, first: &Loaded) -> Rereader {
     let (file, low) = (first.file.clone(), first.low.clone());
+    let is_one_of_many = first.plan.shared.boxes.is_some();
     Box::new(move || {
         // A pipe, as from a shell's `<(…)`, gives its text once, and then would keep the supervisor waiting.
         if let Some(path) = file.as_ref().filter(|path| path.exists() && !path.is_file()) {
             return Err(format!("\n  {}: it is no regular file, so it cannot be read again", path.display()));
         }
         let now = load(&flags, &environment).map_err(|complaints| complaints.to_string())?;
-        let needs_restart = needs_restart(&low, &now.low);
+        let mut needs_restart = needs_restart(&low, &now.low);
+        // Secrets change live, but the first one makes a box on a Redis one of many, and none makes it alone.
+        if needs_restart.is_empty() && is_one_of_many != now.plan.shared.boxes.is_some() {
+            needs_restart.push(Key::ClusterSecrets.name());
+        }
         Ok(Reread { plan: now.plan, needs_restart, warnings: now.warnings })
     })
 }
@@ -65,6 +70,9 @@ mod tests {
             (before.replace("slots = 8", "slots = 9"), &["slots"]),
             (before.replace("\"60s\"", "\"61s\""), &["http.header_timeout"]),
             (before.replace("host = \"a\"\n", ""), &["host"]),
+            // Also keys that mean nothing without another one.
+            (format!("{before}[redis]\nboot_wait = \"1s\"\n"), &["redis.boot_wait"]),
+            (format!("{before}[cluster]\nadvertise = \"10.0.0.1:7000\"\n"), &["cluster.advertise"]),
             (
                 format!("listen = \"127.0.0.1:1\"\naffinity = \"connection\"\n{before}"),
                 &["listen", "affinity"],

@@ -26,6 +26,7 @@ impl Supervisor {
             Heard::Asked(Request::Status) => {
                 self.answer(client, &Ok(Answer::Status(Box::new(self.status()))))
             }
+            Heard::Asked(Request::Broker) => self.answer(client, &Ok(Answer::Broker(self.broker()))),
             Heard::Asked(Request::Stop) => {
                 self.stop_waiters.push(client);
                 self.handle(Event::Stop);

@@ -91,7 +91,7 @@ impl Supervisor {
     ) -> Result<(), SpawnError> {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
-        let (bus, shared) = (self.bus_sockets.path().to_owned(), self.plan.shared.clone());
+        let (bus, shared) = (self.control.beside("bus"), self.plan.shared.clone());
         let siblings = self.sibling_sockets.directory().to_owned();
         let id = ChildId::Worker(worker);
         self.spawn(id, |row| {
@@ -167,12 +167,15 @@ fn send(
     link: &SupervisorLink,
     message: &ToChild,
     listeners: &Listeners,
-    bus: &BusSockets,
+    bus: &Option<BusSockets>,
     scoreboard: &Scoreboard,
 ) -> Result<(), LinkError> {
     let descriptors: Vec<BorrowedFd<'_>> = match message {
         ToChild::Settings(_) => vec![scoreboard.as_fd()],
-        ToChild::Bus(_) => std::iter::once(scoreboard.as_fd()).chain(bus.descriptors()).collect(),
+        ToChild::Bus(_) => {
+            let sockets = bus.iter().flat_map(BusSockets::descriptors);
+            std::iter::once(scoreboard.as_fd()).chain(sockets).collect()
+        }
         ToChild::Accept(slots) => {
             let known = slots.iter().filter_map(|slot| listeners.slot(slot.id));
             known.map(|(_, socket)| socket).collect()

@@ -16,6 +16,8 @@ pub struct Plan {
     pub host: String,
     /// Where the box listens, at least one address.
     pub listeners: Vec<Listen>,
+    /// Where the box listens for other boxes of its cluster.
+    pub box_listener: Option<SocketAddr>,
     /// Slots of each TCP listener; at least as many as `workers`.
     pub slots: u16,
     /// Workers at the start; at least one.

@@ -92,7 +92,8 @@ pub(crate) struct Supervisor {
     pub(crate) box_id: BoxId,
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
-    pub(crate) bus_sockets: BusSockets,
+    /// `None` if the box has a Redis instead.
+    pub(crate) bus_sockets: Option<BusSockets>,
     pub(crate) sibling_sockets: SiblingSockets,
     pub(crate) fleet: Fleet,
     pub(crate) keeper: Keeper,
@@ -122,10 +123,12 @@ impl Supervisor {
         let open_files_max = limits::raise_open_files();
         limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
-        let listeners =
-            Listeners::open(&plan.listeners, plan.slots, patience, &plan.shared.edge.trusted_proxies)?;
+        let listeners = Listeners::open(&plan, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.beside("bus"), &plan.bus.listen)?;
+        let bus_sockets = match plan.shared.redis {
+            Some(_) => None,
+            None => Some(BusSockets::open(control.beside("bus"), &plan.bus.listen)?),
+        };
         let sibling_sockets = SiblingSockets::open(control.beside("workers"))?;
         let made_secret = random::secret().map_err(failed("read random numbers"))?;
         if plan.shared.cluster.secrets.is_empty() {
@@ -150,11 +153,11 @@ impl Supervisor {
             box_id: BoxId(box_id),
             open_files_max,
             listeners,
-            bus_sockets,
             sibling_sockets,
             made_secret,
             fleet: Fleet::new(policy, Duration::ZERO),
-            keeper: Keeper::new(!seed, Duration::ZERO),
+            keeper: if bus_sockets.is_some() { Keeper::new(!seed, Duration::ZERO) } else { Keeper::off() },
+            bus_sockets,
             children: BTreeMap::new(),
             scoreboard: Scoreboard::create(ROWS)?,
             started,
@@ -246,7 +249,7 @@ impl Supervisor {
         let bus = match self.keeper.state {
             BusState::Starting { .. } => Some((ChildId::Bus, boot, false)),
             BusState::Ready { .. } => Some((ChildId::Bus, hang, true)),
-            BusState::Vacant { .. } | BusState::Dying { .. } => None,
+            BusState::Off | BusState::Vacant { .. } | BusState::Dying { .. } => None,
         };
         let mut found = Vec::new();
         for (id, limit, beat_resets) in workers.chain(bus) {

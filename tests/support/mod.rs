@@ -4,10 +4,13 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
+pub mod balancer;
 pub mod http;
 pub mod namespace;
+pub mod network;
 pub mod peer;
 pub mod process;
+pub mod redis;
 pub mod tls;
 
 use std::fs::{self, File};

@@ -25,6 +25,7 @@
 mod accept;
 mod birth;
 mod boot;
+mod boxes;
 mod catch;
 mod cluster;
 mod connection;

@@ -34,6 +34,7 @@ pub(crate) async fn beat(row: &'static Row, cluster: Cluster, engine: Control) {
         row.beats.fetch_add(1, Relaxed);
         let stats = cluster.stats();
         row.bus_lost.store(stats.dropped + stats.unknown, Relaxed);
+        row.joined.store(cluster.is_ready().into(), Relaxed);
         note_sessions(row, &engine);
         // Other bytes are counted as they pass the connection, so these are added.
         let now = engine.counters().snapshot();

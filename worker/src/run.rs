@@ -17,6 +17,7 @@ use tracing::Span;
 use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
+use crate::boxes::{Boxes, Me};
 use crate::cluster;
 use crate::connection::{Connections, Greeter, Limits, Protocol};
 use crate::drain::{Leaving, drain};
@@ -128,7 +129,12 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    let boxes = shared.boxes.map(|settings| {
+        let me = Me { owner: me, advertise: settings.advertise };
+        Boxes::start(me, secrets.clone(), cluster.clone(), scoreboard, row)
+    });
+    let paths = app.engine_paths().into();
+    let routing = Arc::new(Routing::new(me, secrets, paths, scoreboard, row, siblings, boxes.clone()));
     tokio::spawn({
         let routing = routing.clone();
         async move { routing.watch().await }
@@ -154,10 +160,13 @@ where
     }
     let mut slots = Slots::new(door);
     tokio::select! {
-        () = cluster::joined(&cluster) => {}
+        () = cluster::joined(&cluster, shared.redis.as_ref()) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     }
     row.set_state(State::Ready);
+    if let Some(boxes) = boxes.clone() {
+        tokio::spawn(async move { boxes.take_part().await });
+    }
     orders.tell(&ToSupervisor::Ready).await;
     let within = loop {
         match orders.next().await {
@@ -168,10 +177,14 @@ where
     };
 
     row.set_state(State::Draining);
-    drop(slots);
+    slots.close_to_clients();
     let leaving = Leaving { connections: &connections, engine: &engine, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
     row::note_sessions(row, &engine);
+    drop(slots);
+    if let Some(boxes) = boxes {
+        boxes.leave();
+    }
     cluster::leave(&cluster).await;
     Ok(())
 }

@@ -20,6 +20,17 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// Who connects to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Clients and their proxies.
+    #[default]
+    Clients,
+    /// Other boxes of the cluster.
+    Boxes,
+}
+
 /// Why a text is no listen address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AddressError {

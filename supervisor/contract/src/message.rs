@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::Keys;
 use crate::ids::{ListenerId, SlotId};
-use crate::listen::Address;
+use crate::listen::{Address, Purpose};
 use crate::settings::{BusSettings, WorkerSettings};
 
 /// From the supervisor to a child.
@@ -40,6 +40,9 @@ pub struct Slot {
     pub listener: ListenerId,
     /// The address that the listener is really bound to.
     pub address: Address,
+    /// Who connects there.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 /// From a child to the supervisor.

@@ -77,6 +77,13 @@ pub struct Row {
     pub forwarded_in: AtomicU64,
     /// Connections ever that did not come as far as HTTP: no PROXY header where one is due, or no TLS handshake.
     pub refused: AtomicU64,
+    /// 1 while messages pass to and from the bus or Redis, else 0.
+    pub joined: AtomicU64,
+    /// Other boxes that this worker knows of now.
+    pub boxes: AtomicU64,
+    /// Announcements of boxes ever ignored: of another version, not signed with the cluster's secret, old, or of one box
+    /// too many.
+    pub box_noise: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -122,6 +129,9 @@ impl Row {
             forwarded,
             forwarded_in,
             refused,
+            joined,
+            boxes,
+            box_noise,
         } = self;
         for cell in [
             state,
@@ -147,6 +157,9 @@ impl Row {
             forwarded,
             forwarded_in,
             refused,
+            joined,
+            boxes,
+            box_noise,
         ] {
             cell.store(0, Relaxed);
         }

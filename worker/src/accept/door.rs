@@ -7,6 +7,7 @@
 //!   taken over from a sibling ───────▲
 //! ```
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
@@ -65,20 +66,28 @@ impl Door {
     /// A connection that a sibling gave: ours, whatever it is.
     pub fn take_over(&self, handoff: Handoff, connection: OwnedFd) {
         self.connections.row.handed_in.fetch_add(1, Relaxed);
-        let newcomer = match handoff.reason {
-            Reason::Session => None,
-            Reason::Balance => Some(Newcomer::counted(self.connections.row)),
-        };
         let socket = match handoff.peer {
             Some(_) => Socket::Tcp(connection.into()),
             None => Socket::Unix(connection.into()),
+        };
+        let newcomer = match handoff.reason {
+            Reason::Session => None,
+            Reason::Balance => Some(Newcomer::counted(self.connections.row)),
+            Reason::Box => return self.admit(socket.register()),
         };
         self.enter(socket, handoff.listener, self.source(handoff.peer), newcomer);
     }
 
     /// A connection over which a sibling forwards requests.
     pub fn admit_sibling(&self, stream: UnixStream) {
-        if let Some((io, connection)) = self.connections.open(Stream::Unix(stream), Origin::Sibling) {
+        self.admit(Ok(Stream::Unix(stream)));
+    }
+
+    /// A connection of a sibling or of another box that has proved to be one.
+    pub(super) fn admit(&self, registered: io::Result<Stream>) {
+        let stream = registered.inspect_err(|error| tracing::error!(%error, "cannot watch a connection"));
+        let Ok(stream) = stream else { return };
+        if let Some((io, connection)) = self.connections.open(stream, Origin::Sibling) {
             let guest = Guest { way: Way::Sibling, connection, newcomer: Mutex::default() };
             tokio::spawn(serve(io, guest, Protocol::between_siblings(), self.gate.clone()));
         }

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use oxherd_contract::ids::WorkerId;
+use oxherd_contract::ids::{BoxId, WorkerId};
 use thiserror::Error;
 use tokio::io::copy_bidirectional_with_sizes;
 
@@ -19,9 +19,14 @@ use crate::connection::Peer;
 const PIPE_BYTES: usize = 4096;
 
 /// Who answers a forwarded request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Upstream {
     Sibling(WorkerId),
+    /// A worker of another box.
+    Box {
+        box_id: BoxId,
+        worker: WorkerId,
+    },
 }
 
 /// Why there is no answer.
@@ -34,7 +39,6 @@ pub(crate) enum ForwardError {
 }
 
 /// The way to those who own the sessions of others.
-#[derive(Debug)]
 pub(crate) struct Forwarder {
     me: WorkerId,
     pool: Pool,
@@ -56,17 +60,16 @@ impl Forwarder {
         upstream: Upstream,
         peer: Peer,
     ) -> Result<Response<Body>, ForwardError> {
-        let Upstream::Sibling(worker) = upstream;
         let (mut head, body) = request.into_parts();
         hop::forwarded(&mut head, peer, self.me); // which keeps an upgrade's headers only while its way is there
         let client = if hop::is_upgrade(&head) { head.extensions.remove::<OnUpgrade>() } else { None };
         head.extensions.clear();
-        let (mut response, connection) = self.send(worker, Request::from_parts(head, body)).await?;
+        let (mut response, connection) = self.send(upstream, Request::from_parts(head, body)).await?;
         match client {
             Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 tokio::spawn(pipe(client, hyper::upgrade::on(&mut response)));
             }
-            _ => self.pool.keep(worker, connection),
+            _ => self.pool.keep(upstream, connection),
         }
         let (mut head, body) = response.into_parts();
         hop::answered(&mut head);
@@ -76,7 +79,7 @@ impl Forwarder {
     /// Sends over a connection that waits, or over a new one if there is none or its other end has just closed it.
     async fn send(
         &self,
-        to: WorkerId,
+        to: Upstream,
         mut request: Request<Incoming>,
     ) -> Result<(Response<Incoming>, SendRequest<Incoming>), ForwardError> {
         while let Some(mut connection) = self.pool.take(to) {

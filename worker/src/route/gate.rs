@@ -22,7 +22,7 @@ use crate::http::{App, conclude, forwarded};
 pub(crate) enum Way {
     /// From a client, or from a proxy in front of it.
     Client(Source),
-    /// From a sibling, whose word on the client is taken.
+    /// From a sibling or another box, whose word on the client is taken.
     Sibling,
 }
 
@@ -98,7 +98,8 @@ impl Gate {
             (Claim::NewSession, Route::Ours) if self.connections.is_draining() => {
                 self.routing.any_ready().map(Upstream::Sibling)
             }
-            (_, Route::Ours | Route::Box { .. }) => None,
+            (_, Route::Box { box_id, worker }) => Some(Upstream::Box { box_id, worker }),
+            (_, Route::Ours) => None,
         }
     }
 
