@@ -102,6 +102,7 @@ impl Supervisor {
             queued_bytes: count(|row| &row.queued_bytes),
             slow_over_budget: count(|row| &row.slow_over_budget),
             slow_stalled: count(|row| &row.slow_stalled),
+            sessions_refused: count(|row| &row.sessions_refused),
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -129,6 +130,7 @@ impl Supervisor {
             queued_bytes: 0,
             slow_over_budget: 0,
             slow_stalled: 0,
+            sessions_refused: 0,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

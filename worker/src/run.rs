@@ -93,7 +93,7 @@ where
     let shared = settings.shared.clone();
     let mut orders = Orders::new(link, shared.orphan_grace)?;
     let cluster = cluster::start(&settings)?;
-    let engine = engine::control(&shared.engine);
+    let engine = engine::control(&shared);
     tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
 
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());

@@ -65,6 +65,8 @@ pub struct Row {
     pub slow_over_budget: AtomicU64,
     /// Sessions ever closed because their client took nothing for too long.
     pub slow_stalled: AtomicU64,
+    /// Sessions ever refused because there were too many, or because the worker drained.
+    pub sessions_refused: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -104,6 +106,7 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
         } = self;
         for cell in [
             state,
@@ -123,6 +126,7 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
         ] {
             cell.store(0, Relaxed);
         }

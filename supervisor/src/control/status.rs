@@ -124,6 +124,8 @@ pub struct WorkerStatus {
     pub slow_over_budget: u64,
     /// Sessions closed because their client took nothing for `slow.after`.
     pub slow_stalled: u64,
+    /// Sessions refused because there were too many, or because the worker drained.
+    pub sessions_refused: u64,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.
