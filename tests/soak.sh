@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What takes too long for tests/run.sh: the engine under other people's tests and under its own campaigns, once; then
+# What takes too long for tests/run.sh: Autobahn's suite against the engine and the engine's own campaigns, once; then
 # the long versions of the campaigns, which tests/run.sh runs for seconds only: SOAK_SECONDS (600) each, optimized code,
 # all of it SOAK_ROUNDS (3) times. Run it before a release, on a machine that has nothing else to do.
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export SOAK_SECONDS=${SOAK_SECONDS:-600}
 rounds=${SOAK_ROUNDS:-3}
 
-for script in upstream autobahn campaign; do
+for script in autobahn campaign; do
   printf '\n==> The engine: %s\n' "$script"
   worker/engine/tests/$script.sh
 done

@@ -5,7 +5,7 @@
 # Usage: worker/engine/tests/autobahn.sh [DIRECTORY]     (default: a temporary one, removed at the end)
 #
 # The suite is written in Python 2.7, which Debian had up to version 11: its packages are unpacked into the directory,
-# not installed. What the suite needs comes from PyPI. The reports are in DIRECTORY/reports.
+# not installed. What the suite needs comes from PyPI, by python3's pip. The reports are in DIRECTORY/reports.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 work=${1:-$(mktemp -d)}
