@@ -6,9 +6,9 @@ use std::time::Duration;
 use oxherd_contract::ids::SlotId;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
-const TITLES: [&str; 14] = [
-    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "IN/OUT",
-    "QUEUED", "SLOW", "RESTARTS",
+const TITLES: [&str; 15] = [
+    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "ROUTED",
+    "IN/OUT", "QUEUED", "SLOW", "RESTARTS",
 ];
 
 /// The whole box, without a final newline.
@@ -67,6 +67,8 @@ fn row(worker: &WorkerStatus) -> [String; TITLES.len()] {
         worker.connections.to_string(),
         sessions,
         worker.requests.to_string(),
+        // What went to the siblings: whole connections, and requests.
+        format!("{}+{}", worker.handed_off, worker.forwarded),
         format!("{}/{}", bytes(worker.bytes_in), bytes(worker.bytes_out)),
         bytes(worker.queued_bytes),
         slow,
@@ -196,6 +198,7 @@ mod tests {
             "uptime_ms": 5000, "connections": 1, "sessions": 2, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
             "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0, "sessions_polling": 1, "sessions_websocket": 1,
             "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4, "sessions_refused": 0,
+             "handed_off": 5, "handed_in": 6, "forwarded": 7, "forwarded_in": 8,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })
     }

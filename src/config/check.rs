@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{EngineSettings, HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +33,12 @@ const PAYLOAD_BYTES: RangeInclusive<u32> = 1_000..=100_000_000;
 
 /// The range of `slow.budget`: less would close a client for one burst.
 const BUDGET_BYTES: RangeInclusive<u32> = 16_384..=1_073_741_824;
+
+/// Bytes of a cluster's secret at least: what is shorter can be guessed from one session id.
+const CLUSTER_SECRET_BYTES_MIN: usize = 16;
+
+/// Secrets of a cluster at most: two are needed while they change.
+const CLUSTER_SECRETS_MAX: usize = 8;
 
 /// Bytes of a log filter at most.
 const FILTER_BYTES_MAX: usize = 1024;
@@ -76,11 +82,16 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 default.http.header_timeout,
                 duration(ms(100)..=s(300)),
             ),
+            keep_alive: read.key(Key::HttpKeepAlive, default.http.keep_alive, duration(s(1)..=s(3600))),
             write_timeout: read.key(
                 Key::HttpWriteTimeout,
                 default.http.write_timeout,
                 duration(ms(100)..=s(3600)),
             ),
+            peek_timeout: read.key(Key::HttpPeekTimeout, default.http.peek_timeout, duration(ms(10)..=s(60))),
+        },
+        cluster: ClusterSettings {
+            secrets: read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets),
         },
         engine: EngineSettings {
             payload_bytes_max: read.key(
@@ -150,6 +161,26 @@ impl Reader<'_> {
 
 fn secret(value: &Value) -> Result<Option<Secret>, String> {
     line(SECRET_BYTES_MAX)(value).map(|text| Some(Secret::new(text)))
+}
+
+/// One secret, or a list of them.
+fn cluster_secrets(value: &Value) -> Result<Vec<Secret>, String> {
+    let long_enough = |value: &Value| {
+        line(SECRET_BYTES_MAX)(value).ok().filter(|text| text.len() >= CLUSTER_SECRET_BYTES_MIN)
+    };
+    let secrets: Option<Vec<String>> = match value {
+        Value::List(items) if items.len() <= CLUSTER_SECRETS_MAX => {
+            items.iter().map(|item| long_enough(&item.value)).collect()
+        }
+        value => long_enough(value).map(|secret| vec![secret]),
+    };
+    let secrets = secrets.map(|secrets| secrets.into_iter().map(Secret::new).collect());
+    secrets.ok_or_else(|| {
+        format!(
+            "expected a secret of {CLUSTER_SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line, or a list of \
+             {CLUSTER_SECRETS_MAX} of them at most"
+        )
+    })
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

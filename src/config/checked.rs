@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{EngineSettings, HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
     pub(crate) engine: EngineSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -60,8 +61,11 @@ impl Default for Config {
                 connections_max: 65_536,
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(30),
+                peek_timeout: Duration::from_secs(1),
             },
+            cluster: ClusterSettings::default(),
             engine: EngineSettings {
                 payload_bytes_max: 1_000_000,
                 slow_budget_bytes: 1 << 20,

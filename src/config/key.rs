@@ -20,7 +20,10 @@ pub(crate) enum Key {
     HttpConnectionsMax,
     HttpHalfOpenMax,
     HttpHeaderTimeout,
+    HttpKeepAlive,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
     SlowBudget,
     SlowAfter,
     FlushWindow,
@@ -36,7 +39,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 26] = [
+    pub(crate) const ALL: [Key; 29] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -53,7 +56,10 @@ impl Key {
         Key::HttpConnectionsMax,
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
+        Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
         Key::SlowBudget,
         Key::SlowAfter,
         Key::FlushWindow,
@@ -84,7 +90,10 @@ impl Key {
             Key::HttpConnectionsMax => "http.connections_max",
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
+            Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
             Key::SlowBudget => "slow.budget",
             Key::SlowAfter => "slow.after",
             Key::FlushWindow => "flush.window",
@@ -109,7 +118,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

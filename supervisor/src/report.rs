@@ -103,6 +103,10 @@ impl Supervisor {
             slow_over_budget: count(|row| &row.slow_over_budget),
             slow_stalled: count(|row| &row.slow_stalled),
             sessions_refused: count(|row| &row.sessions_refused),
+            handed_off: count(|row| &row.handed_off),
+            handed_in: count(|row| &row.handed_in),
+            forwarded: count(|row| &row.forwarded),
+            forwarded_in: count(|row| &row.forwarded_in),
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -131,6 +135,10 @@ impl Supervisor {
             slow_over_budget: 0,
             slow_stalled: 0,
             sessions_refused: 0,
+            handed_off: 0,
+            handed_in: 0,
+            forwarded: 0,
+            forwarded_in: 0,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

@@ -67,6 +67,16 @@ pub struct Row {
     pub slow_stalled: AtomicU64,
     /// Sessions ever refused because there were too many, or because the worker drained.
     pub sessions_refused: AtomicU64,
+    /// Connections that are about to start a session and have not yet. A sibling that hands one over counts it here.
+    pub newcomers: AtomicU64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: AtomicU64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: AtomicU64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: AtomicU64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -107,6 +117,11 @@ impl Row {
             slow_over_budget,
             slow_stalled,
             sessions_refused,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
         } = self;
         for cell in [
             state,
@@ -127,6 +142,11 @@ impl Row {
             slow_over_budget,
             slow_stalled,
             sessions_refused,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
         ] {
             cell.store(0, Relaxed);
         }

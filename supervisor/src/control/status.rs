@@ -126,6 +126,14 @@ pub struct WorkerStatus {
     pub slow_stalled: u64,
     /// Sessions refused because there were too many, or because the worker drained.
     pub sessions_refused: u64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: u64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: u64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: u64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: u64,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.

@@ -32,6 +32,17 @@ pub(crate) enum Phase {
     Upgraded = 3,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client.
+    Client,
+    /// A worker of this box that forwards its clients' requests. Only when one of them is upgraded is the connection
+    /// a client's. Until then it counts nowhere and is not ended: a request that is just arriving would get no
+    /// answer, and its client would take its session for gone.
+    Sibling,
+}
+
 /// Counts the sweeps of a worker's connections; 0 is before the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tick(pub u32);
@@ -44,6 +55,8 @@ pub(crate) struct Connection {
     phase: AtomicU8,
     finishing: AtomicBool,
     abandoned: AtomicBool,
+    /// Whether it is a client's.
+    counted: AtomicBool,
     /// The tick at which a write first found no room, since when none succeeded; 0 if there is none.
     stuck_since: AtomicU32,
     reach: Mutex<Reach>,
@@ -63,12 +76,13 @@ struct Reach {
 const _: () = assert!(size_of::<Connection>() <= 64, "every client costs one of these");
 
 impl Connection {
-    pub fn new(id: ConnectionId, socket: RawFd) -> Self {
+    pub fn new(id: ConnectionId, socket: RawFd, origin: Origin) -> Self {
         Connection {
             id,
             phase: AtomicU8::new(Phase::HalfOpen as u8),
             finishing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            counted: AtomicBool::new(origin == Origin::Client),
             stuck_since: AtomicU32::new(0),
             reach: Mutex::new(Reach { socket: Some(socket), driver: None }),
         }
@@ -90,6 +104,16 @@ impl Connection {
             self.phase.store(phase as u8, Relaxed);
         }
         before
+    }
+
+    /// Whether it is a client's connection, and so counted.
+    pub fn is_counted(&self) -> bool {
+        self.counted.load(Relaxed)
+    }
+
+    /// It is a client's from now on; whether it was not before.
+    pub fn count(&self) -> bool {
+        !self.counted.swap(true, Relaxed)
     }
 
     /// Ends the transport now: the peer reads end of file, and so does whoever reads here.

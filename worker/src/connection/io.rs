@@ -48,6 +48,11 @@ impl Io {
         Io { place: Place { connection, connections }, stream }
     }
 
+    /// The transport, to look at it before anything is read.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Accounts for the outcome of a write.
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let Place { connection, connections } = &self.place;

@@ -1,6 +1,5 @@
 //! The application as the connections see it.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,36 +31,45 @@ impl App {
         App { router, engine_paths, engine }
     }
 
-    /// Answers one request of one connection.
+    /// Answers one request of one connection, which is `peer`'s.
     pub fn serve(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         peer: Option<SocketAddr>,
         connection: &Arc<Connection>,
-        connections: &Connections,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+        connections: &Arc<Connections>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
         connections.head_arrived(connection);
-        let engine = self.is_for_engine(request.uri().path()).then(|| self.engine.clone());
-        if let Some(engine) = &engine {
-            engine.attach(&mut request);
+        let engine = is_at_one_of(request.uri().path(), &self.engine_paths).then(|| self.engine.clone());
+        let answer = self.answer(request, peer);
+        let (connection, connections) = (connection.clone(), connections.clone());
+        async move {
+            let response = answer.await;
+            if let Some(engine) = &engine {
+                row::note_sessions(connections.row, engine);
+            }
+            let upgraded = if engine.is_some() { Phase::Session } else { Phase::Upgraded };
+            conclude(response, &connection, &connections, upgraded)
+        }
+    }
+
+    /// Answers a request of `peer` that no connection is accounted for.
+    pub fn answer<B>(
+        &self,
+        mut request: Request<B>,
+        peer: Option<SocketAddr>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<B>
+    where
+        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if is_at_one_of(request.uri().path(), &self.engine_paths) {
+            self.engine.attach(&mut request);
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        let (router, connection, row) = (self.router.clone(), connection.clone(), connections.row);
-        async move {
-            let mut response = answer(router, request).await;
-            if let Some(engine) = &engine {
-                row::note_sessions(row, engine);
-            }
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                connection.enter(if engine.is_some() { Phase::Session } else { Phase::Upgraded });
-            } else if connection.is_finishing() {
-                // A first request that came during a drain may be answered before hyper is told to finish.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response)
-        }
+        answer(self.router.clone(), request)
     }
 
     /// Answers a request that the worker itself makes to a Socket.IO server.
@@ -70,16 +78,37 @@ impl App {
         answer(self.router.clone(), request)
     }
 
+    /// The paths of all Socket.IO servers.
+    pub fn engine_paths(&self) -> &[String] {
+        &self.engine_paths
+    }
+
     /// The path of the Socket.IO server that stands for all.
     pub fn engine_path(&self) -> &str {
         self.engine_paths.first().map_or("/socket.io", String::as_str)
     }
+}
 
-    /// As the engine decides it: its path itself or one below it.
-    fn is_for_engine(&self, path: &str) -> bool {
-        let below = |engine: &String| path.strip_prefix(engine.as_str());
-        self.engine_paths.iter().filter_map(below).any(|rest| rest.is_empty() || rest.starts_with('/'))
+/// What an answer makes of its connection; an upgrade, that it is in phase `upgraded`.
+pub(crate) fn conclude(
+    mut response: Response<Body>,
+    connection: &Connection,
+    connections: &Connections,
+    upgraded: Phase,
+) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connections.upgraded(connection, upgraded);
+    } else if connection.is_finishing() {
+        // A first request that came during a drain may be answered before hyper is told to finish.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// Whether a path is one of these engines', as the engine decides it: its path itself or one below it.
+pub(crate) fn is_at_one_of(path: &str, engine_paths: &[String]) -> bool {
+    let below = |engine: &String| path.strip_prefix(engine.as_str());
+    engine_paths.iter().filter_map(below).any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A handler's panic costs its own request an error 500.
@@ -102,7 +131,6 @@ mod tests {
     #[test]
     fn a_request_is_for_the_engine_by_its_path() {
         let paths = ["/socket.io".to_owned(), "/other".to_owned()];
-        let app = App::new(Router::new(), paths.into(), Control::new(Default::default()));
         for (path, expected) in [
             ("/socket.io", true),
             ("/socket.io/", true),
@@ -111,7 +139,7 @@ mod tests {
             ("/sock", false),
             ("/", false),
         ] {
-            assert_eq!(app.is_for_engine(path), expected, "{path}");
+            assert_eq!(is_at_one_of(path, &paths), expected, "{path}");
         }
     }
 }

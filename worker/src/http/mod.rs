@@ -3,7 +3,7 @@
 mod app;
 mod probe;
 
-pub(crate) use app::App;
+pub(crate) use app::{App, conclude, is_at_one_of};
 pub(crate) use probe::{Probe, ProbeError};
 
 /// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate. It comes from no

@@ -125,8 +125,12 @@ impl WebSocket {
     pub fn frame(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 2];
         self.0.0.read_exact(&mut head).unwrap();
-        let mut payload = vec![0; usize::from(head[1])];
-        assert!(payload.len() < 126, "a longer frame than this client reads");
+        assert_ne!(head[1], 127, "a longer frame than this client reads");
+        let mut length = [0, head[1]];
+        if head[1] == 126 {
+            self.0.0.read_exact(&mut length).unwrap();
+        }
+        let mut payload = vec![0; usize::from(u16::from_be_bytes(length))];
         self.0.0.read_exact(&mut payload).unwrap();
         (head[0], payload)
     }

@@ -49,7 +49,7 @@ pub use self::{
     shutdown::Pace,
     tag::SessionTagger,
 };
-pub use crate::proto::{close::CloseCode, refused::Refusal};
+pub use crate::proto::{close::CloseCode, query::SidParam, refused::Refusal};
 use crate::session::Owner;
 
 /// Options, hooks, counters and the registry of the sessions that were opened with them. Cheap to clone.
