@@ -30,9 +30,10 @@ install_suite() {
     --platform manylinux1_x86_64 --platform any --only-binary=:all:)
   pip download -q --no-deps -d "$work/wheels" "${as_python2[@]}" \
     attrs==20.3.0 Automat==0.8.0 cffi==1.14.6 constantly==15.1.0 cryptography==3.3.2 enum34==1.1.10 \
-    hyperlink==21.0.0 idna==2.10 incremental==16.10.1 ipaddress==1.0.23 jinja2==2.11.3 klein==17.10.0 \
+    hyperlink==21.0.0 idna==2.10 incremental==16.10.1 ipaddress==1.0.23 jinja2==2.11.3 klein==17.10.0 linecache2==1.0.0 \
     markupsafe==1.1.1 pyasn1==0.4.8 pyasn1_modules==0.2.8 pycparser==2.20 PyHamcrest==1.9.0 pyOpenSSL==19.1.0 \
-    service_identity==18.1.0 setuptools==44.0.0 six==1.16.0 typing==3.7.4.3 Werkzeug==1.0.1 zope.interface==4.6.0
+    service_identity==18.1.0 setuptools==44.0.0 six==1.16.0 traceback2==1.4.0 typing==3.7.4.3 unittest2==1.1.0 \
+    Werkzeug==1.0.1 zope.interface==4.6.0
   pip download -q --no-deps -d "$work/sources" --no-binary :all: \
     autobahn==0.10.9 autobahntestsuite==25.10.1 Twisted==19.10.0 txaio==2.1.0
   for wheel in "$work"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$work/site"; done
