@@ -208,7 +208,7 @@ mod tests {
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
             "uptime_ms": 5000, "connections": 1, "sessions": 2, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
             "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0, "sessions_polling": 1, "sessions_websocket": 1,
-            "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4,
+            "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4, "sessions_refused": 0,
              "handed_off": 5, "handed_in": 6, "forwarded": 7, "forwarded_in": 8,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })

@@ -54,4 +54,5 @@ pub(crate) fn note_sessions(row: &Row, engine: &Control) {
     row.queued_bytes.store(now.queued_bytes, Relaxed);
     row.slow_over_budget.store(now.slow_over_budget, Relaxed);
     row.slow_stalled.store(now.slow_stalled, Relaxed);
+    row.sessions_refused.store(now.refused, Relaxed);
 }

@@ -109,7 +109,7 @@ where
     let cluster = cluster::start(&settings)?;
     let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
     let siblings = settings.siblings.clone();
-    let engine = engine::control(&shared.engine, Arc::new(Tagger { secrets: secrets.clone(), me }));
+    let engine = engine::control(&shared, Arc::new(Tagger { secrets: secrets.clone(), me }));
     tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {

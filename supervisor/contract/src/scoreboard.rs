@@ -65,6 +65,8 @@ pub struct Row {
     pub slow_over_budget: AtomicU64,
     /// Sessions ever closed because their client took nothing for too long.
     pub slow_stalled: AtomicU64,
+    /// Sessions ever refused because there were too many, or because the worker drained.
+    pub sessions_refused: AtomicU64,
     /// Connections that are about to start a session and have not yet. A sibling that hands one over counts it here.
     pub newcomers: AtomicU64,
     /// Accepted connections ever given to a sibling.
@@ -123,6 +125,7 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
             newcomers,
             handed_off,
             handed_in,
@@ -151,6 +154,7 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
             newcomers,
             handed_off,
             handed_in,

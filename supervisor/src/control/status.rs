@@ -147,6 +147,8 @@ pub struct WorkerStatus {
     pub slow_over_budget: u64,
     /// Sessions closed because their client took nothing for `slow.after`.
     pub slow_stalled: u64,
+    /// Sessions refused because there were too many, or because the worker drained.
+    pub sessions_refused: u64,
     /// Accepted connections ever given to a sibling.
     pub handed_off: u64,
     /// Connections ever taken over from siblings.

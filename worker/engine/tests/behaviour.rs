@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use engineioxide::{
@@ -84,6 +84,20 @@ fn a_second_poll_ends_the_session_and_the_first_is_told() {
     let second = client.poll();
     assert_eq!((second.status, first.answer().body.as_str()), (400, "1"));
     expect_reason(&server, MultipleHttpPollingError);
+}
+
+#[test]
+fn a_body_of_many_packets_is_handled_whole_and_in_order() {
+    let options = Options { slow_budget: NonZeroUsize::new(1 << 20), ..Options::default() };
+    let server = Setup { options: Some(options), ..Setup::default() }.start();
+    let client = Polling::open(server.addr);
+    let packets: Vec<_> = (0..1000).map(|n| format!("4{n}")).collect();
+    assert_eq!(client.post(&packets.join("\x1e")).status, 200);
+    let mut heard = Vec::new();
+    while heard.len() < packets.len() {
+        heard.extend(client.poll().body.split('\x1e').map(str::to_owned));
+    }
+    assert_eq!(heard, packets);
 }
 
 #[test]

@@ -16,6 +16,10 @@ use crate::{
     socket::DisconnectReason,
 };
 
+/// Packets of one body that are handled between two turns of everything else: a handler may start a task for each, and
+/// a body holds hundreds of thousands.
+const TURN_PACKETS_MAX: usize = 128;
+
 /// Answers a poll as soon as there is something to say.
 pub(crate) async fn poll<H: EngineIoHandler>(engine: Arc<EngineIo<H>>, sid: Sid) -> Result<String, Refused> {
     let session = engine.get(sid).ok_or(Refused::UnknownSession)?.session.clone();
@@ -56,9 +60,15 @@ where
         session.close(DisconnectReason::PacketParsingError, Manner::NORMAL);
         Refused::BadPacket
     };
-    for packet in payload::decode(body).map_err(unreadable)? {
+    for (handled, packet) in (1..).zip(payload::decode(body).map_err(unreadable)?) {
         if !engine.receive(&socket, packet.map_err(unreadable)?) {
             break;
+        }
+        if handled % TURN_PACKETS_MAX == 0 {
+            tokio::task::yield_now().await;
+            if !session.is_open() {
+                break;
+            }
         }
     }
     Ok(())

@@ -177,6 +177,9 @@ impl<H: EngineIoHandler> Connection<H> {
         }
         let session = &self.socket.session;
         match event {
+            Event::Text(text) if self.engine.config.is_bare() => {
+                return self.engine.receive(&self.socket, Packet::Message(text));
+            }
             Event::Text(text) => match Packet::parse(ProtocolVersion::V4, text) {
                 Ok(packet) => return self.engine.receive(&self.socket, packet),
                 Err(_) => session.close(DisconnectReason::PacketParsingError, Manner::NORMAL),
