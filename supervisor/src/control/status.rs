@@ -49,7 +49,8 @@ pub struct ListenerStatus {
     pub address: String,
     /// How many slots it has.
     pub slots: u16,
-    /// How a connection finds its slot: `source-ip`, `connection`, `auto` (connection from trusted proxies, else source-ip), `kernel` (no BPF), `single` (one slot).
+    /// How a connection finds its slot: `source-ip`, `connection`, `auto` (connection from this machine and trusted proxies, else
+    /// source-ip), `kernel` (no BPF), `single` (one slot).
     pub steering: String,
     /// `clients` or `boxes`: who connects there.
     #[serde(default)]

@@ -5,9 +5,11 @@
 //! of slots never changes. Stickiness never *depends* on it; it is the fast path.
 //!
 //! A reverse proxy has one address for all its clients, which would all meet in one slot: with `affinity = "auto"` the
-//! connections of those in `trusted_proxies` go their own ways.
+//! connections of those in `trusted_proxies`, and of this machine itself, go their own ways.
 
-use ipnet::IpNet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
 use oxherd_contract::edge::TrustedProxies;
@@ -21,7 +23,7 @@ pub(super) enum Steering {
     SourceIp,
     /// By a hash of the client's address and port.
     Connection,
-    /// As `Connection` from trusted proxies, as `SourceIp` from everybody else.
+    /// As `Connection` from this machine and from trusted proxies, as `SourceIp` from everybody else.
     Auto,
     /// By the kernel's own hash of the connection, because it refused our program.
     Kernel,
@@ -44,22 +46,31 @@ impl Steering {
 /// Attaches the program to the group that this socket belongs to. Any member will do: the program is the group's.
 pub(super) fn attach(member: &Socket, affinity: Affinity, slots: u16, proxies: &TrustedProxies) -> Steering {
     let steering = match affinity {
-        // A listener that is not told otherwise keeps all connections of a client together: with long-polling one
-        // session has several.
-        Affinity::Auto if proxies.0.is_empty() => Steering::SourceIp,
         Affinity::Auto => Steering::Auto,
         Affinity::SourceIp => Steering::SourceIp,
         Affinity::Connection => Steering::Connection,
     };
-    let mut program = program(steering, slots, &proxies.0);
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    match setsockopt(member, AttachReusePortCbpf, &program) {
+    let networks: Vec<IpNet> = this_machine().into_iter().chain(proxies.0.iter().copied()).collect();
+    match install(member, program(steering, slots, &networks)) {
         Ok(()) => steering,
         Err(errno) => {
             tracing::warn!(%errno, "the kernel refused the steering program, its own hash spreads connections");
             Steering::Kernel
         }
     }
+}
+
+fn install(member: &Socket, mut program: Vec<libc::sock_filter>) -> nix::Result<()> {
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    setsockopt(member, AttachReusePortCbpf, &program)
+}
+
+/// Whoever connects from here has no address of its own to be told by, and is probably a proxy (RFC 1122 §3.2.1.3,
+/// RFC 4291 §2.5.3).
+fn this_machine() -> [IpNet; 2] {
+    let (v4, v6) =
+        (Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8), Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
+    [v4.trunc().into(), v6.into()]
 }
 
 /// Loads relative to the network header (`SKF_NET_OFF` of linux/filter.h), whatever the packet's data pointer.
@@ -85,15 +96,15 @@ const IPV4_FIELDS: (&[u32], u32) = (&[12], 20);
 /// IPv6 (RFC 8200 §3): source address at 8…23, the port after a header without extensions.
 const IPV6_FIELDS: (&[u32], u32) = (&[8, 12, 16, 20], 40);
 
-fn program(steering: Steering, slots: u16, proxies: &[IpNet]) -> Vec<libc::sock_filter> {
+fn program(steering: Steering, slots: u16, networks: &[IpNet]) -> Vec<libc::sock_filter> {
     let family = |fields, networks: Vec<Vec<(u32, u32)>>| match steering {
         Steering::Auto => {
             by_network(&networks, hash(fields, true, slots), hash(fields, false, slots), fields.0[0])
         }
         _ => hash(fields, steering == Steering::Connection, slots),
     };
-    let v4 = family(IPV4_FIELDS, proxies.iter().filter_map(v4_words).collect());
-    let v6 = family(IPV6_FIELDS, proxies.iter().filter_map(v6_words).collect());
+    let v4 = family(IPV4_FIELDS, networks.iter().filter_map(v4_words).collect());
+    let v6 = family(IPV6_FIELDS, networks.iter().filter_map(v6_words).collect());
     let mut program = vec![op(LOAD_BYTE, NETWORK), op(SHIFT_RIGHT, 4)];
     // On a dual-stack socket an IPv4 client still sends IPv4 packets: the version nibble decides. A conditional jump
     // reaches 255 instructions, JUMP any number.
@@ -187,14 +198,9 @@ mod tests {
     const SLOTS: u16 = 8;
 
     fn open(address: &str, affinity: Affinity) -> (group::Group, SocketAddr) {
-        open_behind(address, affinity, &[])
-    }
-
-    fn open_behind(address: &str, affinity: Affinity, proxies: &[&str]) -> (group::Group, SocketAddr) {
         let listen =
             Listen { address: address.parse().unwrap(), affinity, mode: 0o600, layers: Layers::default() };
-        let proxies = TrustedProxies(proxies.iter().map(|network| network.parse().unwrap()).collect());
-        let group = group::open(&listen, SLOTS, Duration::ZERO, &proxies).unwrap();
+        let group = group::open(&listen, SLOTS, Duration::ZERO, &TrustedProxies::default()).unwrap();
         let Address::Tcp(bound) = group.address else { unreachable!() };
         (group, bound)
     }
@@ -221,7 +227,7 @@ mod tests {
     #[test]
     fn every_connection_of_a_client_arrives_in_the_same_slot_and_clients_spread() {
         for (listen, to_v4) in [("127.0.0.1:0", false), ("[::]:0", true)] {
-            let (group, bound) = open(listen, Affinity::Auto);
+            let (group, bound) = open(listen, Affinity::SourceIp);
             assert_eq!(group.steering, Steering::SourceIp);
             let server = if to_v4 { (Ipv4Addr::LOCALHOST, bound.port()).into() } else { bound };
             let mut used = HashSet::new();
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_a_trusted_proxy_go_their_own_ways_and_those_of_clients_stay_together() {
+    fn connections_of_a_proxy_go_their_own_ways_and_those_of_clients_stay_together() {
         // As many as there may be: the test is the last that the program makes, behind long jumps.
         let many: Vec<String> = (0..62).map(|third| format!("10.{third}.0.0/17")).collect();
         let v6: Vec<String> = (0..62).map(|word| format!("2001:db8:{word:x}:1::/66")).collect();
@@ -259,8 +265,10 @@ mod tests {
         ] {
             let networks: Vec<&str> =
                 filler.iter().map(String::as_str).chain(["2001:db8::1/128", network]).collect();
-            let (group, bound) = open_behind(listen, Affinity::Auto, &networks);
-            assert_eq!(group.steering, Steering::Auto);
+            let networks: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
+            let (group, bound) = open(listen, Affinity::SourceIp);
+            install(&group.sockets[0].try_clone().unwrap().into(), program(Steering::Auto, SLOTS, &networks))
+                .unwrap();
             let client: SocketAddr = client.parse().unwrap();
             let server = if client.is_ipv4() { (Ipv4Addr::LOCALHOST, bound.port()).into() } else { bound };
             let slots: HashSet<_> = (0..60).map(|_| slot_of(&group, server, client)).collect();
@@ -270,9 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn connections_go_their_own_ways_when_told_to() {
-        for listen in ["127.0.0.1:0", "[::1]:0"] {
-            let (group, bound) = open(listen, Affinity::Connection);
+    fn connections_go_their_own_ways_when_told_to_and_from_this_machine() {
+        for (listen, affinity) in [
+            ("127.0.0.1:0", Affinity::Connection),
+            ("[::1]:0", Affinity::Connection),
+            ("127.0.0.1:0", Affinity::Auto),
+            ("[::1]:0", Affinity::Auto),
+        ] {
+            let (group, bound) = open(listen, affinity);
             let client = SocketAddr::new(bound.ip(), 0);
             let slots: HashSet<_> = (0..100).map(|_| slot_of(&group, bound, client)).collect();
             assert_eq!(slots.len(), usize::from(SLOTS), "{listen}");
