@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use engineioxide::control::Control;
+use engineioxide::control::{Control, OpenFollows};
 use hyper::body::Incoming;
 use tower::Service;
 
@@ -98,6 +98,9 @@ pub(crate) fn conclude(
 ) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connections.upgraded(connection, upgraded);
+        if response.extensions().get::<OpenFollows>().is_some() {
+            connection.write_follows();
+        }
     } else if connection.is_finishing() {
         // A first request that came during a drain may be answered before hyper is told to finish.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -8,6 +8,7 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::TURN_PACKETS_MAX;
 use crate::{
     engine::EngineIo,
     handler::EngineIoHandler,
@@ -15,10 +16,6 @@ use crate::{
     session::{Manner, Poll},
     socket::DisconnectReason,
 };
-
-/// Packets of one body that are handled between two turns of everything else: a handler may start a task for each, and
-/// a body holds hundreds of thousands.
-const TURN_PACKETS_MAX: usize = 128;
 
 /// Answers a poll as soon as there is something to say.
 pub(crate) async fn poll<H: EngineIoHandler>(engine: Arc<EngineIo<H>>, sid: Sid) -> Result<String, Refused> {

@@ -5,6 +5,8 @@
 //! also fails if it did not do what this engine promises (`check.rs`).
 
 mod check;
+#[cfg(feature = "ours")]
+mod corked;
 mod floor;
 mod load;
 mod serve;
