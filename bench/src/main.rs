@@ -1,0 +1,92 @@
+//! The benchmark's command line: builds what is compared, runs the campaign, prints the table.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bench::campaign::Campaign;
+use bench::measure::machine::Machine;
+use bench::report::Report;
+use bench::servers::{Peer, Programs};
+use bench::workload::Workload;
+use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Compares oxherd with what one would use instead.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Everything, five times: hours rather than minutes.
+    #[arg(long)]
+    full: bool,
+    /// Only workloads of these kinds: fan-out, saturation, rooms, hop, storm, polling, idle. Comma-separated.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these servers. Comma-separated.
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<Peer>,
+    /// How often each server has its turn.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds for which one run is measured.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Where all numbers go as JSON.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let mut campaign = if arguments.full { Campaign::full() } else { Campaign::short() };
+    if !arguments.only.is_empty() {
+        // Whoever names a kind gets all of it.
+        let of_kind = |workload: &Workload| arguments.only.contains(&workload.kind());
+        campaign.workloads = Campaign::full().workloads.into_iter().filter(of_kind).collect();
+    }
+    if !arguments.servers.is_empty() {
+        campaign.servers = arguments.servers;
+    }
+    campaign.rounds = arguments.rounds.unwrap_or(campaign.rounds);
+    campaign.pace.measure = arguments.seconds.map_or(campaign.pace.measure, Duration::from_secs);
+    campaign.limit_to(descriptors()?);
+
+    eprintln!("building and installing what is compared ...");
+    let programs = Programs::prepare()?;
+    let machine = Machine::look(&programs.repository);
+    let samples = campaign.run(&programs, |sample| match sample {
+        Ok(sample) => {
+            let values = sample.values.iter().map(|(name, value)| format!("{name} {value:.2}"));
+            let values = values.collect::<Vec<_>>().join(", ");
+            let void = sample.void.as_ref().map_or(String::new(), |why| format!("VOID ({why}) "));
+            eprintln!("{} | {} | {} | {void}{values}", sample.round, sample.workload, sample.server);
+        }
+        Err(error) => eprintln!("failed: {error}"),
+    });
+    let report = Report { machine, samples };
+    println!("{}", serde_json::to_string_pretty(&report.machine)?);
+    println!("{}", report.table());
+    if let Some(directory) = arguments.json.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(&arguments.json, serde_json::to_vec_pretty(&report)?)?;
+    eprintln!("all numbers are in {}", arguments.json.display());
+    Ok(())
+}
+
+/// As many as we may have, for us and the servers.
+fn descriptors() -> Result<u64, nix::Error> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    Ok(most)
+}
