@@ -74,7 +74,7 @@ impl Report {
 
 /// Where everything is as it should be, faults take no column.
 fn is_worth_a_column(name: &str, samples: &[&Sample]) -> bool {
-    let is_fault = matches!(name, "lost" | "doubled" | "reordered" | "strange" | "clients gone");
+    let is_fault = matches!(name, "lost" | "doubled" | "reordered" | "strange" | "clients gone" | "failed");
     !is_fault || samples.iter().any(|sample| sample.get(name).is_some_and(|value| value != 0.0))
 }
 

@@ -171,6 +171,12 @@ impl Client {
         self.write(line, &bytes)
     }
 
+    /// Joins a room; it is ready again when the server says so.
+    pub fn join(&mut self, room: &str) -> io::Result<()> {
+        self.stage = Stage::Opening;
+        self.send(&packet::join(room))
+    }
+
     /// Gives up.
     pub fn close(&mut self) {
         (self.first, self.second, self.stage) = (None, None, Stage::Gone);

@@ -1,10 +1,15 @@
 //! Messages to many: one room, many rooms, or a receiver on another worker.
 
-use super::{Crowd, PADDING, Pace, WorkloadError};
-use crate::generate::{Load, Measured, Outcome, Swarm, Transport};
+use std::time::Duration;
+
+use super::{Crowd, IN_FLIGHT, PADDING, Pace, WorkloadError};
+use crate::generate::load::room_name;
+use crate::generate::{Arrival, Load, Measured, Outcome, Swarm, Transport};
 use crate::sample::Sample;
 use crate::servers::Running;
-use std::time::Duration;
+
+/// For what servers say on their own to arrive.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// Who says how much.
 pub(super) struct Talk<'a> {
@@ -25,16 +30,28 @@ pub(super) fn run(
     talk: &Talk<'_>,
     sample: &mut Sample,
 ) -> Result<(), WorkloadError> {
-    let (mut swarm, _) = crowd.connect(server)?;
-    bear(&mut swarm, crowd, talk, pace.warm_up)?;
+    let (mut swarm, arrived) = crowd.connect(server)?;
+    sample.put("failed", arrived.failed as f64);
+    measure(&mut swarm, server, pace, crowd.room, talk, sample)
+}
+
+fn measure(
+    swarm: &mut Swarm,
+    server: &Running,
+    pace: Pace,
+    room: &dyn Fn(usize) -> usize,
+    talk: &Talk<'_>,
+    sample: &mut Sample,
+) -> Result<(), WorkloadError> {
+    bear(swarm, room, talk, pace.warm_up)?;
     let before = server.cpu();
-    let outcome = bear(&mut swarm, crowd, talk, pace.measure)?;
+    let outcome = bear(swarm, room, talk, pace.measure)?;
     let cpu = server.cpu().saturating_sub(before);
-    put(&outcome, cpu, &swarm, sample);
+    put(&outcome, cpu, swarm, sample);
     Ok(())
 }
 
-/// One sender on one worker, the receivers on another; a crowd is connected to find them.
+/// One sender on one worker, the receivers on another, as far as the server has more than one.
 pub(super) fn hop(
     server: &Running,
     pace: Pace,
@@ -42,32 +59,36 @@ pub(super) fn hop(
     per_second: f64,
     sample: &mut Sample,
 ) -> Result<(), WorkloadError> {
+    let mut swarm = Swarm::new(server.address())?;
     // Enough for any steering to put some on each worker.
-    let candidates = Crowd { clients: 4 * receivers + 32, transport: Transport::WebSocket, room: &|_| 1 };
-    let (swarm, _) = candidates.connect(server)?;
+    let count = 4 * receivers + 32;
+    swarm.connect(&Arrival { count, transport: Transport::WebSocket, in_flight: IN_FLIGHT, room: None })?;
+    swarm.rest(SETTLE)?; // the greeting tells the worker
     let workers: Vec<Option<u16>> = swarm.workers().collect();
-    drop(swarm);
-    let elsewhere = |client: &usize| workers[*client] != workers[0];
-    let (many, others): (Vec<usize>, Vec<usize>) = (1..workers.len()).partition(elsewhere);
-    let single = many.is_empty();
-    let chosen = if single { others } else { many };
+    let (mut chosen, same): (Vec<usize>, Vec<usize>) =
+        (1..count).partition(|client| workers[*client] != workers[0]);
+    let measured = if chosen.is_empty() { Measured::Everybody } else { Measured::OtherWorkers };
+    if chosen.is_empty() {
+        chosen = same;
+    }
     if chosen.len() < receivers {
         return Err(WorkloadError::OneWorker);
     }
-    let room = |client: usize| usize::from(client != 0 && !chosen[..receivers].contains(&client));
-    let crowd = Crowd { room: &room, ..candidates };
-    let measured = if single { Measured::Everybody } else { Measured::OtherWorkers };
-    run(server, pace, &crowd, &Talk { senders: &[0], per_second, measured }, sample)
+    chosen.truncate(receivers);
+    chosen.push(0);
+    swarm.join(&chosen, &room_name(0))?;
+    let room = |client: usize| usize::from(!chosen.contains(&client));
+    measure(&mut swarm, server, pace, &room, &Talk { senders: &[0], per_second, measured }, sample)
 }
 
 pub(super) fn bear(
     swarm: &mut Swarm,
-    crowd: &Crowd<'_>,
+    room: &dyn Fn(usize) -> usize,
     talk: &Talk<'_>,
     duration: Duration,
 ) -> Result<Outcome, WorkloadError> {
     let Talk { senders, per_second, measured } = *talk;
-    Ok(swarm.bear(&Load { senders, room: crowd.room, per_second, duration, padding: PADDING, measured })?)
+    Ok(swarm.bear(&Load { senders, room, per_second, duration, padding: PADDING, measured })?)
 }
 
 pub(super) fn put(outcome: &Outcome, cpu: Duration, swarm: &Swarm, sample: &mut Sample) {

@@ -30,12 +30,12 @@ pub(super) fn run(
         per_second: deliveries / clients as f64,
         measured: Measured::Everybody,
     };
-    fan_out::bear(&mut swarm, &crowd, &talk(FIRST), pace.warm_up)?;
+    fan_out::bear(&mut swarm, crowd.room, &talk(FIRST), pace.warm_up)?;
     let duration = pace.measure.min(Duration::from_secs(3));
     let (mut rate, mut best) = (FIRST, None);
     while rate < LAST {
         let before = server.cpu();
-        let outcome = fan_out::bear(&mut swarm, &crowd, &talk(rate), duration)?;
+        let outcome = fan_out::bear(&mut swarm, crowd.room, &talk(rate), duration)?;
         let cpu = server.cpu().saturating_sub(before);
         let bears = bears(&outcome, duration);
         if bears || best.is_none() {
@@ -49,7 +49,6 @@ pub(super) fn run(
     if let Some((outcome, cpu)) = best {
         fan_out::put(&outcome, cpu, &swarm, sample);
     }
-    // The clients that it lost at the rate that it did not bear.
     Ok(())
 }
 

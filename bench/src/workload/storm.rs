@@ -22,14 +22,14 @@ pub(super) fn run(
     let arrived = swarm.connect(&Arrival { count: clients, transport, in_flight: IN_FLIGHT, room: None })?;
     let cpu = server.cpu().saturating_sub(before);
     let own = cpu::of_this_thread().saturating_sub(own);
-    let seconds = arrived.took.as_secs_f64();
-    sample.put("cpu us/connect", cpu.as_secs_f64() * 1e6 / clients as f64);
-    sample.put("connects/s", clients as f64 / seconds);
+    let (seconds, connected) = (arrived.took.as_secs_f64(), (clients - arrived.failed) as f64);
+    sample.put("cpu us/connect", cpu.as_secs_f64() * 1e6 / connected);
+    sample.put("connects/s", connected / seconds);
     for (name, share) in [("p50 ms", 0.5), ("p99 ms", 0.99)] {
         sample.put(name, arrived.latencies.quantile(share).as_secs_f64() * 1e3);
     }
     sample.put("max ms", arrived.latencies.max().as_secs_f64() * 1e3);
-    sample.put("clients gone", swarm.gone() as f64);
+    sample.put("failed", arrived.failed as f64);
     // Clients wait for each other here, so there is no schedule to be late for.
     sample.judge_generator(own.as_secs_f64() / seconds, 0.0);
     Ok(())
