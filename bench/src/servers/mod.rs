@@ -56,6 +56,8 @@ pub enum Peer {
     Floor,
     /// oxherd with this many workers.
     Oxherd(u16),
+    /// Another build of oxherd, to tell what a change is worth.
+    Baseline(u16),
     /// socketioxide as it comes, one process with this many threads.
     Stock(u16),
     /// socket.io, one process.
@@ -78,6 +80,19 @@ impl Peer {
         Peer::NodeCluster,
         Peer::NodeRedis,
     ];
+
+    /// Only by name: nobody has another build by chance.
+    const OTHERS: [Peer; 2] = [Peer::Baseline(1), Peer::Baseline(2)];
+
+    /// Whether it is a build of oxherd.
+    pub fn is_oxherd(self) -> bool {
+        matches!(self, Peer::Oxherd(_) | Peer::Baseline(_))
+    }
+
+    /// Whether no message of it has to cross from one process to another.
+    pub fn is_one_process(self) -> bool {
+        !matches!(self, Peer::Oxherd(2..) | Peer::Baseline(2..) | Peer::NodeCluster | Peer::NodeRedis)
+    }
 }
 
 impl fmt::Display for Peer {
@@ -85,6 +100,7 @@ impl fmt::Display for Peer {
         match self {
             Peer::Floor => f.pad("floor"),
             Peer::Oxherd(workers) => f.pad(&format!("oxherd-{workers}")),
+            Peer::Baseline(workers) => f.pad(&format!("baseline-{workers}")),
             Peer::Stock(threads) => f.pad(&format!("stock-{threads}")),
             Peer::Node => f.pad("node"),
             Peer::NodeCluster => f.pad("node-cluster"),
@@ -100,6 +116,7 @@ impl FromStr for Peer {
         let names = || Peer::ALL.map(|peer| peer.to_string()).join(", ");
         Peer::ALL
             .into_iter()
+            .chain(Peer::OTHERS)
             .find(|peer| peer.to_string() == text)
             .ok_or_else(|| format!("one of {}", names()))
     }
@@ -111,13 +128,14 @@ pub fn start(peer: Peer, programs: &Programs) -> Result<Running, ServerError> {
     match peer {
         Peer::Floor => running.spawn(&programs.floor, &[&running.port()])?,
         Peer::Stock(threads) => running.spawn(&programs.stock, &[&running.port(), &threads.to_string()])?,
-        Peer::Oxherd(workers) => oxherd::start(&mut running, programs, workers)?,
+        Peer::Oxherd(workers) => oxherd::start(&mut running, &programs.oxherd, workers)?,
+        Peer::Baseline(workers) => oxherd::start(&mut running, &programs.baseline, workers)?,
         Peer::Node => node::start(&mut running, programs)?,
         Peer::NodeCluster => node::start_cluster(&mut running, programs, node::Over::Ipc)?,
         Peer::NodeRedis => node::start_cluster(&mut running, programs, node::Over::Redis)?,
     }
     running.until_it_answers()?;
-    if let Peer::Oxherd(workers) = peer {
+    if let Peer::Oxherd(workers) | Peer::Baseline(workers) = peer {
         oxherd::until_all_are_ready(&running, programs, workers)?;
     }
     Ok(running)
@@ -129,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_known_by_its_name() {
-        for peer in Peer::ALL {
+        for peer in Peer::ALL.into_iter().chain(Peer::OTHERS) {
             assert_eq!(peer.to_string().parse(), Ok(peer));
         }
         assert!("oxherd".parse::<Peer>().is_err());

@@ -1,6 +1,7 @@
 //! oxherd itself: the release binary, the stock server, the embedded bus.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use super::{Programs, Running, ServerError};
@@ -8,7 +9,7 @@ use super::{Programs, Running, ServerError};
 /// Settings that a comparison needs. The generator's crowds come and go faster than any users.
 const CONFIG: &str = "stop_timeout = \"1s\"\n[log]\nfilter = \"warn\"\n";
 
-pub(super) fn start(running: &mut Running, programs: &Programs, workers: u16) -> Result<(), ServerError> {
+pub(super) fn start(running: &mut Running, program: &Path, workers: u16) -> Result<(), ServerError> {
     let config = running.file("config.toml");
     fs::write(&config, CONFIG).map_err(ServerError::Prepare)?;
     let (control, listen) = (running.file("control"), running.address().to_string());
@@ -22,7 +23,7 @@ pub(super) fn start(running: &mut Running, programs: &Programs, workers: u16) ->
         "--workers",
         &workers.to_string(),
     ];
-    running.spawn(&programs.oxherd, &arguments)
+    running.spawn(program, &arguments)
 }
 
 /// The first answer comes from the first worker that is READY.

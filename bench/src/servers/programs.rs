@@ -12,6 +12,8 @@ pub struct Programs {
     pub repository: PathBuf,
     /// The release binary of oxherd.
     pub oxherd: PathBuf,
+    /// Another build of it.
+    pub baseline: PathBuf,
     /// socketioxide as it comes.
     pub stock: PathBuf,
     /// The floor.
@@ -21,8 +23,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds and installs all of them.
-    pub fn prepare() -> Result<Self, ServerError> {
+    /// Builds and installs all of them but `baseline`.
+    pub fn prepare(baseline: PathBuf) -> Result<Self, ServerError> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         // The runner is in <target>/release; what a test runs is deeper.
         let this = std::env::current_exe().map_err(ServerError::Place)?;
@@ -53,6 +55,7 @@ impl Programs {
             run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&node))?;
         }
         Ok(Programs {
+            baseline,
             oxherd: release.join("oxherd"),
             floor: release.join("floor"),
             stock: stock_target.join("release/stock"),

@@ -6,7 +6,7 @@ use super::{IN_FLIGHT, WorkloadError};
 use crate::generate::{Arrival, Swarm, Transport};
 use crate::measure::{kernel, memory};
 use crate::sample::Sample;
-use crate::servers::{Peer, Running};
+use crate::servers::Running;
 
 /// Before memory is looked at: garbage collectors and allocators give something back.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ pub(super) fn run(server: &Running, clients: usize, sample: &mut Sample) -> Resu
     sample.put("kernel slab KB/client", kb_each(before.1, after.1));
     sample.put("kernel buffers KB/client", kb_each(before.2, after.2));
     sample.put("server private MB", before.0.private as f64 / 1e6);
-    if let Peer::Oxherd(_) = server.peer() {
+    if server.peer().is_oxherd() {
         sample.put("supervisor private MB", memory::of(&[server.root()]).private as f64 / 1e6);
     }
     sample.put("cpu us/client/s", cpu.as_secs_f64() * 1e6 / clients as f64 / SILENCE.as_secs_f64());

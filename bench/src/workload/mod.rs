@@ -125,8 +125,8 @@ impl Workload {
             _ => false,
         };
         match self {
-            // What crosses processes needs two; what one process does with the same is beside it.
-            Workload::Hop { .. } => !matches!(peer, Peer::Oxherd(1) | Peer::Stock(2)),
+            // What crosses processes needs two; the floor tells what the rest of the way costs.
+            Workload::Hop { .. } => peer == Peer::Floor || !peer.is_one_process(),
             _ => peer != Peer::Floor || !over_http,
         }
     }
