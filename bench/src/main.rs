@@ -33,8 +33,8 @@ struct Arguments {
     #[arg(long)]
     seconds: Option<u64>,
     /// Another build of oxherd: the servers baseline-1 and baseline-2.
-    #[arg(long, default_value = "")]
-    baseline: PathBuf,
+    #[arg(long)]
+    baseline: Option<PathBuf>,
     /// Where all numbers go as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -65,7 +65,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     campaign.limit_to(descriptors()?);
 
     eprintln!("building and installing what is compared ...");
-    let programs = Programs::prepare(arguments.baseline)?;
+    let programs = Programs::prepare(arguments.baseline.unwrap_or_default())?;
     let machine = Machine::look(&programs.repository);
     let samples = campaign.run(&programs, |sample| match sample {
         Ok(sample) => {
