@@ -40,6 +40,7 @@ mod emission;
 mod exit;
 mod logging;
 mod server;
+mod stderr;
 pub mod stock;
 
 pub use axum;

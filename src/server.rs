@@ -17,7 +17,7 @@ use crate::command::emit::{self, EmitError};
 use crate::command::{Command, CommandLine, check, client};
 use crate::config::{self, Complaints, Environment, Flags};
 use crate::exit::Exit;
-use crate::logging;
+use crate::logging::{self, Speaker};
 
 /// An oxherd box around an application, or a command to a running one: the arguments decide.
 ///
@@ -74,10 +74,13 @@ impl Server {
         }
         if self.arguments.get(1).is_some_and(|argument| argument == CHILD_ARGUMENT) {
             return match self.arguments.get(2).and_then(|name| Role::of(name.to_str()?)) {
-                Some(Role::Bus) => oxherd_bus::process::run(logging::start),
-                Some(Role::Worker) | None => {
-                    oxherd_worker::run(|settings| logging::start(&settings.shared.log), application)
+                Some(Role::Bus) => {
+                    oxherd_bus::process::run(|settings| logging::start(settings, &Speaker::Bus))
                 }
+                Some(Role::Worker) | None => oxherd_worker::run(
+                    |settings| logging::start(&settings.shared.log, &Speaker::from(&settings.identity)),
+                    application,
+                ),
             };
         }
         let line = match CommandLine::read(&self.arguments) {
@@ -115,7 +118,7 @@ impl Server {
 
     fn serve(&self, flags: &Flags) -> Result<(), ServerError> {
         let loaded = config::load(flags, &self.environment).map_err(ServerError::Configuration)?;
-        logging::start(loaded.plan.log());
+        logging::start(loaded.plan.log(), &Speaker::Supervisor);
         let _process = logging::supervisor().entered();
         let file = loaded.file.as_ref().map(|path| tracing::field::display(path.display()));
         tracing::info!(file, workers = loaded.plan.workers, slots = loaded.plan.slots, "configured");

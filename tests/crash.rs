@@ -285,6 +285,8 @@ fn a_panicking_handler_costs_its_own_request_only() {
     assert_eq!(status, 500);
     support::http::emit(client(0), address, "panic");
     assert_eq!(who(client(1), address).unwrap(), before.pid.unwrap());
-    herd.until("both panics are counted", |status| status.workers[0].panics == 2);
-    assert_eq!(herd.log().matches("as it was told").count(), 2, "each is logged once");
+    support::http::emit(client(0), address, "panic at once");
+    assert_eq!(who(client(1), address).unwrap(), before.pid.unwrap());
+    herd.until("all panics are counted", |status| status.workers[0].panics == 3);
+    assert_eq!(herd.log().matches("as it was told").count(), 3, "each is logged once");
 }

@@ -6,9 +6,12 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use support::http::{After, receive, send};
 use support::{Herd, HerdBuilder, PATIENCE, eventually, get};
 
 fn health(herd: &Herd, path: &str) -> (u16, Value) {
@@ -106,4 +109,23 @@ fn the_official_client_is_served_from_the_file_that_is_named_and_is_absent_other
     // The path lies below the Socket.IO server's own.
     let (status, open) = get(with.address(), "/socket.io/?EIO=4&transport=polling").unwrap();
     assert_eq!((status, open.starts_with("0{")), (200, true), "{open}");
+}
+
+#[test]
+fn a_connection_stays_between_requests_for_longer_than_a_first_request_may_take() {
+    const HEADER_TIMEOUT: Duration = Duration::from_millis(200);
+    let herd = HerdBuilder::new().config("[http]\nheader_timeout = \"200ms\"\nkeep_alive = \"1s\"").start(1);
+    let (silent, kept) = (connect(&herd), connect(&herd));
+    let ask = |after| {
+        send(&kept, "GET", "/healthz", "", after).unwrap();
+        receive(&kept).unwrap().0
+    };
+    assert_eq!(ask(After::Keep), 200);
+    sleep(HEADER_TIMEOUT * 2); // the time that must not end the other
+    assert_eq!(ask(After::Keep), 200);
+    let answered = Instant::now();
+    assert_eq!((&kept).read(&mut [0]).unwrap(), 0, "in the end it is closed too");
+    let idle = answered.elapsed();
+    assert!(idle >= Duration::from_millis(900) && idle < PATIENCE / 2, "{idle:?}");
+    assert_eq!((&silent).read(&mut [0]).unwrap(), 0, "one that never sent a request is ended");
 }

@@ -17,7 +17,7 @@ fn a_worker_has_its_link_the_scoreboard_its_slots_and_nothing_else() {
     let workers: Vec<u32> = status.workers.iter().filter_map(|worker| worker.pid).collect();
     for worker in &status.workers {
         let pid = worker.pid.unwrap();
-        let mut anonymous = 0;
+        let (mut anonymous, mut pipes) = (0, 0);
         for (number, target) in descriptors(pid) {
             match (number, target.as_str()) {
                 (0, "/dev/null") => {}
@@ -25,20 +25,22 @@ fn a_worker_has_its_link_the_scoreboard_its_slots_and_nothing_else() {
                 (2, log) if log.ends_with("/log") => {}
                 (_, "/memfd:oxherd-scoreboard (deleted)") => {}
                 (_, "anon_inode:[eventpoll]" | "anon_inode:[eventfd]") => anonymous += 1,
+                (_, pipe) if pipe.starts_with("pipe:[") => pipes += 1,
                 (_, socket) if socket.starts_with("socket:[") => {}
                 (number, target) => panic!("worker {} has descriptor {number}: {target}", worker.index),
             }
         }
         assert!(anonymous <= 3, "the runtime's own: {:?}", descriptors(pid));
+        assert_eq!(pipes, 2, "both ends of the one by which a signal wakes the guard thread");
         let listening: BTreeSet<u64> = sockets(pid).intersection(&listening_inodes()).copied().collect();
         assert_eq!(listening.len(), worker.slots.len(), "exactly its slots");
         let others = workers.iter().filter(|other| **other != pid).flat_map(|other| sockets(*other));
         let others: BTreeSet<u64> = others.chain(&mut sockets(herd.pid()).into_iter()).collect();
         let shared: BTreeSet<u64> = sockets(pid).intersection(&others).copied().collect();
         assert_eq!(shared, listening, "only its slots are shared, and with the supervisor only");
-        // The link, twice (one for the guard thread), the pair by which the runtime hears of signals, and the
-        // connections to the bus, one to publish and one to subscribe.
-        assert!(sockets(pid).len() - listening.len() <= 6, "{:?}", descriptors(pid));
+        // The link, twice (one for the guard thread), the pair by which the runtime hears of signals, the connections to
+        // the bus, one to publish and one to subscribe, and what siblings find it by, for descriptors and for HTTP.
+        assert!(sockets(pid).len() - listening.len() <= 8, "{:?}", descriptors(pid));
     }
     let passwd = |pid| descriptors(pid).into_iter().any(|(_, target)| target == "/etc/passwd");
     assert!(passwd(herd.pid()), "the test has a careless parent");
@@ -52,6 +54,14 @@ fn each_child_has_a_session_of_its_own() {
         assert_eq!(session(pid), pid);
     }
     assert_ne!(session(herd.pid()), herd.pid(), "the supervisor stays where it was started");
+}
+
+#[test]
+fn each_child_is_named_after_what_it_does() {
+    let herd = HerdBuilder::faulty().start(1);
+    let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(name(herd.worker(0).pid.unwrap()), "faulty-worker\n");
+    assert_eq!(name(herd.status().bus.pid.unwrap()), "faulty-bus\n");
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use support::http::{After, client, receive, send, who};
-use support::{HerdBuilder, PATIENCE, Scratch};
+use support::{HerdBuilder, PATIENCE, Scratch, binary};
 
 #[test]
 fn one_box_serves_ipv4_ipv6_both_on_one_socket_and_a_unix_socket() {
@@ -118,4 +119,34 @@ fn a_control_socket_that_answers_is_not_taken_over() {
     assert_eq!(second.status.code(), Some(75), "{errors}");
     assert!(errors.contains("another oxherd answers at"), "{errors}");
     assert_eq!(herd.status().workers.len(), 1);
+}
+
+#[test]
+fn a_file_where_a_socket_should_be_is_left_alone() {
+    for in_the_way in ["control.sock", "control.sock.bus", "control.sock.workers/file"] {
+        let scratch = Scratch::new();
+        let (control, file) = (scratch.path().join("control.sock"), scratch.path().join(in_the_way));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "precious").unwrap();
+        let arguments = ["--listen", "127.0.0.1:0", "--control"];
+        let output = Command::new(binary()).args(arguments).arg(&control).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("a file that is no socket is there"), "{errors}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+}
+
+#[test]
+fn without_a_descriptor_left_a_control_connection_is_refused_at_once() {
+    let herd = HerdBuilder::new().shell("ulimit -n 40 && exec \"$@\"").start(1);
+    let connections: Vec<_> = (0..30).map(|_| UnixStream::connect(&herd.control).unwrap()).collect();
+    let last = connections.last().unwrap();
+    last.set_read_timeout(Some(PATIENCE / 4)).unwrap(); // half of what an accepted connection may take
+    let heard = BufReader::new(last).read_line(&mut String::new());
+    let refused =
+        heard.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| *read == 0);
+    assert!(refused, "{heard:?}");
+    drop(connections);
+    herd.until("it answers again", |status| status.workers.len() == 1);
 }

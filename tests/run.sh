@@ -41,7 +41,7 @@ cargo test -p oxherd --doc --locked
 
 say 'The adapter over the bus in place of Redis'
 cargo build -p oxherd-bus --examples --locked
-ADAPTER_TEST_BUS="$PWD/target/debug/examples/bus" \
+ADAPTER_TEST_BUS="${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/bus" \
   cargo test -p oxherd-adapter --locked --test broadcasts --test questions --test requests --test robustness
 
 say 'End-to-end tests'

@@ -6,9 +6,9 @@ use std::time::Duration;
 use oxherd_contract::ids::SlotId;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
-const TITLES: [&str; 12] = [
-    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "IN/OUT",
-    "RESTARTS",
+const TITLES: [&str; 15] = [
+    "WORKER", "STATE", "PID", "ID", "GEN", "UP", "SLOTS", "CONNS", "SESSIONS", "REQUESTS", "ROUTED",
+    "IN/OUT", "QUEUED", "SLOW", "RESTARTS",
 ];
 
 /// The whole box, without a final newline.
@@ -50,12 +50,12 @@ pub(crate) fn render(status: &Status) -> String {
 fn row(worker: &WorkerStatus) -> [String; TITLES.len()] {
     let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let Restarts { crash, hang, boot, request } = worker.restarts;
-    let reasons = [(crash, "crash"), (hang, "hang"), (boot, "boot"), (request, "request")];
-    let restarts: Vec<_> = reasons
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, why)| format!("{count} {why}"))
-        .collect();
+    let restarts = by_reason(&[(crash, "crash"), (hang, "hang"), (boot, "boot"), (request, "request")]);
+    let slow = by_reason(&[(worker.slow_over_budget, "budget"), (worker.slow_stalled, "stalled")]);
+    let sessions = match worker.sessions_polling {
+        0 => worker.sessions.to_string(),
+        polling => format!("{} ({polling} polling)", worker.sessions),
+    };
     [
         worker.index.to_string(),
         worker.state.clone(),
@@ -65,11 +65,22 @@ fn row(worker: &WorkerStatus) -> [String; TITLES.len()] {
         span(worker.uptime_ms),
         slots(&worker.slots),
         worker.connections.to_string(),
-        worker.sessions.to_string(),
+        sessions,
         worker.requests.to_string(),
+        // What went to the siblings: whole connections, and requests.
+        format!("{}+{}", worker.handed_off, worker.forwarded),
         format!("{}/{}", bytes(worker.bytes_in), bytes(worker.bytes_out)),
-        if restarts.is_empty() { "0".to_owned() } else { restarts.join(", ") },
+        bytes(worker.queued_bytes),
+        slow,
+        restarts,
     ]
+}
+
+/// Counts that are not zero, each with its reason: `2 crash, 1 hang`; `0` if there are none.
+fn by_reason(counts: &[(u64, &str)]) -> String {
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let written: Vec<_> = counts.map(|(count, why)| format!("{count} {why}")).collect();
+    if written.is_empty() { "0".to_owned() } else { written.join(", ") }
 }
 
 /// Columns as wide as their widest cell.
@@ -171,6 +182,10 @@ mod tests {
         assert_eq!(lines[3], "bus: ended 6s ago: was killed by SIGKILL");
         assert!(lines[5].starts_with("WORKER  STATE    PID  ID"), "{text}");
         assert!(lines[6].starts_with("0       ready    9    9   1    5s  0-3"), "{text}");
+        assert!(
+            lines[6].contains("  2 (1 polling)  ") && lines[6].contains("  1.5K    4 stalled  "),
+            "{text}"
+        );
         assert!(lines[7].starts_with("1       backoff  -    -"), "{text}");
         assert_eq!(lines[8], "worker 1: id 4 ended 2s ago: killed by SIGSEGV");
     }
@@ -180,8 +195,10 @@ mod tests {
             id.is_none().then(|| serde_json::json!({"id": 4, "cause": "killed by SIGSEGV", "ago_ms": 2000}));
         serde_json::json!({
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
-            "uptime_ms": 5000, "connections": 1, "sessions": 1, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
-            "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0,
+            "uptime_ms": 5000, "connections": 1, "sessions": 2, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
+            "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0, "sessions_polling": 1, "sessions_websocket": 1,
+            "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4,
+             "handed_off": 5, "handed_in": 6, "forwarded": 7, "forwarded_in": 8,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })
     }

@@ -1,10 +1,11 @@
 //! From what was typed to the checked configuration: every key is read once, with its range. Pure.
 //! A bad value is complained about and its default stands in, so that the rest can be checked too.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,18 @@ const HOST_BYTES_MAX: usize = 64;
 
 /// Bytes of a password or key at most.
 const SECRET_BYTES_MAX: usize = 512;
+
+/// The range of `max_payload`: less would refuse a socket's handshake with its auth; more in one piece belongs elsewhere.
+const PAYLOAD_BYTES: RangeInclusive<u32> = 1_000..=100_000_000;
+
+/// The range of `slow.budget`: less would close a client for one burst.
+const BUDGET_BYTES: RangeInclusive<u32> = 16_384..=1_073_741_824;
+
+/// Bytes of a cluster's secret at least: what is shorter can be guessed from one session id.
+const CLUSTER_SECRET_BYTES_MIN: usize = 16;
+
+/// Secrets of a cluster at most: two are needed while they change.
+const CLUSTER_SECRETS_MAX: usize = 8;
 
 /// Bytes of a log filter at most.
 const FILTER_BYTES_MAX: usize = 1024;
@@ -69,10 +82,33 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
                 default.http.header_timeout,
                 duration(ms(100)..=s(300)),
             ),
+            keep_alive: read.key(Key::HttpKeepAlive, default.http.keep_alive, duration(s(1)..=s(3600))),
             write_timeout: read.key(
                 Key::HttpWriteTimeout,
                 default.http.write_timeout,
                 duration(ms(100)..=s(3600)),
+            ),
+            peek_timeout: read.key(Key::HttpPeekTimeout, default.http.peek_timeout, duration(ms(10)..=s(60))),
+        },
+        cluster: ClusterSettings {
+            secrets: read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets),
+        },
+        engine: EngineSettings {
+            payload_bytes_max: read.key(
+                Key::MaxPayload,
+                default.engine.payload_bytes_max,
+                number(PAYLOAD_BYTES),
+            ),
+            slow_budget_bytes: read.key(
+                Key::SlowBudget,
+                default.engine.slow_budget_bytes,
+                number(BUDGET_BYTES),
+            ),
+            slow_after: read.key(Key::SlowAfter, default.engine.slow_after, duration(ms(100)..=s(3600))),
+            flush_window: read.key(
+                Key::FlushWindow,
+                default.engine.flush_window,
+                duration(Duration::ZERO..=s(1)),
             ),
         },
         log: LogSettings {
@@ -125,6 +161,26 @@ impl Reader<'_> {
 
 fn secret(value: &Value) -> Result<Option<Secret>, String> {
     line(SECRET_BYTES_MAX)(value).map(|text| Some(Secret::new(text)))
+}
+
+/// One secret, or a list of them.
+fn cluster_secrets(value: &Value) -> Result<Vec<Secret>, String> {
+    let long_enough = |value: &Value| {
+        line(SECRET_BYTES_MAX)(value).ok().filter(|text| text.len() >= CLUSTER_SECRET_BYTES_MIN)
+    };
+    let secrets: Option<Vec<String>> = match value {
+        Value::List(items) if items.len() <= CLUSTER_SECRETS_MAX => {
+            items.iter().map(|item| long_enough(&item.value)).collect()
+        }
+        value => long_enough(value).map(|secret| vec![secret]),
+    };
+    let secrets = secrets.map(|secrets| secrets.into_iter().map(Secret::new).collect());
+    secrets.ok_or_else(|| {
+        format!(
+            "expected a secret of {CLUSTER_SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line, or a list of \
+             {CLUSTER_SECRETS_MAX} of them at most"
+        )
+    })
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

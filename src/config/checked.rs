@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
-use oxherd_contract::settings::{HttpSettings, LogFormat, LogSettings};
+use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
 
 /// All keys, each with a valid value.
@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) bus: BusPlan,
     pub(crate) orphan_grace: Duration,
     pub(crate) http: HttpSettings,
+    pub(crate) engine: EngineSettings,
+    pub(crate) cluster: ClusterSettings,
     pub(crate) log: LogSettings,
 }
 
@@ -59,7 +61,16 @@ impl Default for Config {
                 connections_max: 65_536,
                 half_open_max: 4_096,
                 header_timeout: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
                 write_timeout: Duration::from_secs(30),
+                peek_timeout: Duration::from_secs(1),
+            },
+            cluster: ClusterSettings::default(),
+            engine: EngineSettings {
+                payload_bytes_max: 1_000_000,
+                slow_budget_bytes: 1 << 20,
+                slow_after: Duration::from_secs(30),
+                flush_window: Duration::ZERO,
             },
             log: LogSettings { format: LogFormat::Text, filter: "info".to_owned() },
         }

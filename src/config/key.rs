@@ -16,10 +16,17 @@ pub(crate) enum Key {
     StopTimeout,
     GiveUpAfter,
     OrphanGrace,
+    MaxPayload,
     HttpConnectionsMax,
     HttpHalfOpenMax,
     HttpHeaderTimeout,
+    HttpKeepAlive,
     HttpWriteTimeout,
+    HttpPeekTimeout,
+    ClusterSecrets,
+    SlowBudget,
+    SlowAfter,
+    FlushWindow,
     LogFormat,
     LogFilter,
     RedisUrl,
@@ -32,7 +39,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 22] = [
+    pub(crate) const ALL: [Key; 29] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -45,10 +52,17 @@ impl Key {
         Key::StopTimeout,
         Key::GiveUpAfter,
         Key::OrphanGrace,
+        Key::MaxPayload,
         Key::HttpConnectionsMax,
         Key::HttpHalfOpenMax,
         Key::HttpHeaderTimeout,
+        Key::HttpKeepAlive,
         Key::HttpWriteTimeout,
+        Key::HttpPeekTimeout,
+        Key::ClusterSecrets,
+        Key::SlowBudget,
+        Key::SlowAfter,
+        Key::FlushWindow,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
@@ -72,10 +86,17 @@ impl Key {
             Key::StopTimeout => "stop_timeout",
             Key::GiveUpAfter => "give_up_after",
             Key::OrphanGrace => "orphan_grace",
+            Key::MaxPayload => "max_payload",
             Key::HttpConnectionsMax => "http.connections_max",
             Key::HttpHalfOpenMax => "http.half_open_max",
             Key::HttpHeaderTimeout => "http.header_timeout",
+            Key::HttpKeepAlive => "http.keep_alive",
             Key::HttpWriteTimeout => "http.write_timeout",
+            Key::HttpPeekTimeout => "http.peek_timeout",
+            Key::ClusterSecrets => "cluster.secrets",
+            Key::SlowBudget => "slow.budget",
+            Key::SlowAfter => "slow.after",
+            Key::FlushWindow => "flush.window",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
@@ -97,7 +118,7 @@ impl Key {
 
     /// Whether its value may contain a secret, and so is never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
+        matches!(self, Key::ClusterSecrets | Key::RedisUrl | Key::BusPassword | Key::ApiSecret)
     }
 
     /// The names of what may stand in a table of the file, `""` being the top: keys and tables.

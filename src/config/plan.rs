@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oxherd_contract::listen::Address;
 use oxherd_contract::settings::{SharedSettings, StockSettings};
-use oxherd_supervisor::plan::{ControlPath, Plan};
+use oxherd_supervisor::plan::{Choice, ControlPath, Plan};
 
 use super::check::{SLOTS_MAX, WORKERS_MAX};
 use super::checked::Config;
@@ -46,9 +46,12 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         shared: SharedSettings {
             log: config.log,
             http: config.http,
+            engine: config.engine,
+            cluster: config.cluster,
             orphan_grace: config.orphan_grace,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
+        connections_max: low.get(Key::HttpConnectionsMax).map_or(Choice::Default, |_| Choice::Operator),
     }
 }
 

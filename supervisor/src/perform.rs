@@ -92,8 +92,10 @@ impl Supervisor {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
         let (bus, shared) = (self.bus_sockets.path().to_owned(), self.plan.shared.clone());
+        let siblings = self.sibling_sockets.directory().to_owned();
         self.spawn(ChildId::Worker(worker), |row| {
-            ToChild::Settings(Box::new(WorkerSettings { contract: VERSION, identity, row, bus, shared }))
+            let settings = WorkerSettings { contract: VERSION, identity, row, bus, siblings, shared };
+            ToChild::Settings(Box::new(settings))
         })
     }
 

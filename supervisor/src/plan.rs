@@ -27,6 +27,17 @@ pub struct Plan {
     pub bus: BusPlan,
     /// What every worker is told.
     pub shared: SharedSettings,
+    /// Who wants as many connections for each worker as `shared.http` says.
+    pub connections_max: Choice,
+}
+
+/// Who decided on a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Nobody: it is the built-in default.
+    Default,
+    /// Somebody who will want to know if it cannot be had.
+    Operator,
 }
 
 /// One listen address.
@@ -53,7 +64,7 @@ pub struct Timing {
     pub give_up: Duration,
 }
 
-/// The broker between the workers. Its Unix socket is beside the control socket, with the extension `bus`.
+/// The broker between the workers. Its Unix socket is beside the control socket and has its name with `.bus` behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BusPlan {
     /// Where it also listens for Redis clients: emitters, Node servers.

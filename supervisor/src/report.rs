@@ -97,6 +97,15 @@ impl Supervisor {
             evicted: count(|row| &row.evicted),
             panics: count(|row| &row.panics),
             bus_lost: count(|row| &row.bus_lost),
+            sessions_polling: count(|row| &row.sessions_polling),
+            sessions_websocket: count(|row| &row.sessions_websocket),
+            queued_bytes: count(|row| &row.queued_bytes),
+            slow_over_budget: count(|row| &row.slow_over_budget),
+            slow_stalled: count(|row| &row.slow_stalled),
+            handed_off: count(|row| &row.handed_off),
+            handed_in: count(|row| &row.handed_in),
+            forwarded: count(|row| &row.forwarded),
+            forwarded_in: count(|row| &row.forwarded_in),
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -119,6 +128,15 @@ impl Supervisor {
             evicted: 0,
             panics: 0,
             bus_lost: 0,
+            sessions_polling: 0,
+            sessions_websocket: 0,
+            queued_bytes: 0,
+            slow_over_budget: 0,
+            slow_stalled: 0,
+            handed_off: 0,
+            handed_in: 0,
+            forwarded: 0,
+            forwarded_in: 0,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -26,8 +26,9 @@ use crate::keeper::{BusState, Keeper};
 use crate::listen::{ListenError, Listeners};
 use crate::plan::Plan;
 use crate::reactor::{Interest, Reactor, Source};
+use crate::sibling_sockets::{SiblingSockets, SiblingSocketsError};
 use crate::signals::{Signals, Word};
-use crate::{limits, procfs, reap, sys};
+use crate::{limits, procfs, random, reap, sys};
 
 /// Rows of the scoreboard: workers at the same time, those that are ending included.
 const ROWS: u16 = 512;
@@ -50,6 +51,9 @@ pub enum SupervisorError {
     /// The bus has nothing to listen on.
     #[error(transparent)]
     Bus(#[from] BusSocketError),
+    /// The workers cannot have sockets for each other.
+    #[error(transparent)]
+    Siblings(#[from] SiblingSocketsError),
     /// The scoreboard cannot be made.
     #[error(transparent)]
     Scoreboard(#[from] ScoreboardError),
@@ -85,6 +89,7 @@ pub(crate) struct Supervisor {
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
     pub(crate) bus_sockets: BusSockets,
+    pub(crate) sibling_sockets: SiblingSockets,
     pub(crate) fleet: Fleet,
     pub(crate) keeper: Keeper,
     pub(crate) children: BTreeMap<ChildId, Child>,
@@ -101,21 +106,26 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    fn start(plan: Plan) -> Result<Supervisor, SupervisorError> {
+    fn start(mut plan: Plan) -> Result<Supervisor, SupervisorError> {
         let failed = |act| move |cause| SupervisorError::Io { act, cause };
         let started = Instant::now();
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
         sys::close_on_exec_from(INHERITED).map_err(failed("keep its descriptors to itself"))?;
         let open_files_max = limits::raise_open_files();
+        limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
         let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.path().with_extension("bus"), &plan.bus.listen)?;
+        let bus_sockets = BusSockets::open(control.beside("bus"), &plan.bus.listen)?;
+        let sibling_sockets = SiblingSockets::open(control.beside("workers"))?;
+        if plan.shared.cluster.secrets.is_empty() {
+            plan.shared.cluster.secrets.push(random::secret().map_err(failed("read random numbers"))?);
+        }
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
         reactor.add(&signals, Source::Signals).map_err(failed("wait for signals"))?;
         reactor.add(&control.listener, Source::Control).map_err(failed("wait for control connections"))?;
-        let [box_id, seed] = random().map_err(failed("read random numbers"))?;
+        let [box_id, seed] = random::numbers().map_err(failed("read random numbers"))?;
         let policy = Policy {
             workers: plan.workers,
             slots: listeners.slots(),
@@ -131,6 +141,7 @@ impl Supervisor {
             open_files_max,
             listeners,
             bus_sockets,
+            sibling_sockets,
             fleet: Fleet::new(policy, Duration::ZERO),
             keeper: Keeper::new(!seed, Duration::ZERO),
             children: BTreeMap::new(),
@@ -268,7 +279,10 @@ impl Supervisor {
 
     fn exited(&mut self, id: ChildId, cause: String) {
         match id {
-            ChildId::Worker(worker) => self.handle(Event::Exited { worker, cause }),
+            ChildId::Worker(worker) => {
+                self.sibling_sockets.remove(worker);
+                self.handle(Event::Exited { worker, cause });
+            }
             ChildId::Bus => {
                 self.keep(|keeper, now| keeper.exited(now, cause));
                 self.pass_time(); // mostly it is replaced at once
@@ -378,11 +392,4 @@ fn reserve_link_number() -> io::Result<OwnedFd> {
     let null = File::open("/dev/null")?;
     let number = fcntl(&null, FcntlArg::F_DUPFD_CLOEXEC(INHERITED))?;
     Ok(sys::own(number))
-}
-
-fn random() -> io::Result<[u64; 2]> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let (first, second) = bytes.split_at(8);
-    Ok([first, second].map(|half| half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))))
 }

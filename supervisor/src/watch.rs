@@ -59,7 +59,8 @@ impl Watch {
             (Some(before), Some(after)) => self.waited(before, after, passed),
             _ => Duration::ZERO,
         };
-        self.silent += passed.saturating_sub(waited);
+        // A wait may be longer than this look's time: it began before, unseen, and was taken for silence then.
+        self.silent = (self.silent + passed).saturating_sub(waited);
         self.last_look = now;
         self.last_scheduling = scheduling;
         self.silent
@@ -120,6 +121,21 @@ mod tests {
     #[test]
     fn a_spinning_process_with_a_fifth_of_a_core_is_silent_for_a_fifth_of_the_time() {
         assert_eq!(silence(50, |now| scheduling(now / 5, now * 4 / 5, true)), ms(1_000));
+    }
+
+    #[test]
+    fn a_wait_that_is_booked_late_counts_for_the_looks_before_it_too() {
+        // Every 250 ms a turn of 3 ms on a core: a look right after a turn sees that it ran and nothing of the wait
+        // that has begun since.
+        const CYCLE: u64 = 250;
+        const TURN: u64 = 3;
+        let world = |now: u64| {
+            let (turns, within) = (now / CYCLE, now % CYCLE);
+            scheduling(turns * TURN + within.min(TURN), turns * (CYCLE - TURN), true)
+        };
+        let on_a_core = 60_000 / CYCLE * TURN;
+        let silent = silence(600, world);
+        assert!(silent >= ms(on_a_core) && silent <= ms(on_a_core + CYCLE), "{silent:?}");
     }
 
     #[test]

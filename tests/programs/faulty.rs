@@ -14,6 +14,7 @@
 //! | `GET /orphan`         |         | a process that outlives its parent for a moment  |
 //! | `GET /spin`           | `spin`  | the worker's only thread computes for ever       |
 //! | `GET /panic`          | `panic` | the handler panics                               |
+//! |                       | `panic at once` | the handler panics before it has a future |
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -32,6 +33,10 @@ fn main() -> ExitCode {
         io.ns("/", |socket: SocketRef| async move {
             socket.on("spin", async || spin());
             socket.on("panic", async || misbehave());
+            socket.on("panic at once", || {
+                misbehave();
+                std::future::ready(())
+            });
         })
         .await?;
         let router = axum::Router::new()

@@ -1,5 +1,6 @@
 //! From the application's code to an application that answers: built, then probed (the READY gate).
 
+use engineioxide::control::Control;
 use thiserror::Error;
 
 use crate::catch::{Panicked, catching};
@@ -18,7 +19,7 @@ pub(crate) enum BootError {
 }
 
 /// Builds the application and asks it for a handshake.
-pub(crate) async fn boot<F, Fut>(worker: Worker, application: F) -> Result<App, BootError>
+pub(crate) async fn boot<F, Fut>(worker: Worker, engine: Control, application: F) -> Result<App, BootError>
 where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
@@ -28,7 +29,7 @@ where
         Ok(result) => result.map_err(BootError::Application)?,
         Err(Panicked(message)) => return Err(BootError::Panicked(message)),
     };
-    let app = App::new(router, engine_paths(&worker), worker.settings().http.write_timeout);
+    let app = App::new(router, engine_paths(&worker), engine);
     Probe(&app).handshake().await.map_err(BootError::Probe)?;
     Ok(app)
 }

@@ -1,24 +1,27 @@
-//! Letting everybody go: HTTP after its request in flight, WebSockets by end of file, polling sessions by their
-//! close packet. Official clients then come back by themselves, to somebody else.
+//! Letting everybody go: HTTP after its request in flight, sessions by the engine's close, in steps. Official clients
+//! then come back by themselves, to somebody else.
 
-use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use socketioxide::{SocketIo, TransportType};
+use engineioxide::control::{CloseCode, Control, Pace};
+use socketioxide::SocketIo;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Adapter;
 use crate::connection::{Connections, Phase};
-use crate::http::{App, Probe};
 use crate::orders::{Order, Orders};
 
-/// How often polling sessions are looked for: a client may open one until its connection ends.
-const ROUND: Duration = Duration::from_millis(50);
+/// Sessions that are ended between two turns of everything else.
+const PACE: Pace =
+    Pace { sessions: NonZeroUsize::new(64).expect("not zero"), every: Duration::from_millis(2) };
 
-/// How long a connection may still bring its first request, and a long poll that has no session which could be
-/// closed may still be answered.
+/// How long a connection may still bring its first request.
 const STRAGGLER_GRACE: Duration = Duration::from_secs(1);
+
+/// How often it is looked for what cannot be awaited.
+const ROUND: Duration = Duration::from_millis(10);
 
 /// How long the application's disconnect handlers may take when everybody is gone.
 const HANDLERS_GRACE: Duration = Duration::from_secs(2);
@@ -29,7 +32,7 @@ const CLOSING_TIME: Duration = Duration::from_millis(250);
 /// What is to be let go.
 pub(crate) struct Leaving<'a> {
     pub connections: &'a Connections,
-    pub app: &'a App,
+    pub engine: &'a Control,
     pub servers: Vec<SocketIo<Adapter>>,
 }
 
@@ -45,50 +48,40 @@ pub(crate) async fn drain(leaving: &Leaving<'_>, orders: &mut Orders, within: Du
     if !in_time {
         tracing::warn!(connections = connections.row.connections.load(Relaxed), "ending who is left");
         connections.end_if(|_| true);
-        let _ = timeout(CLOSING_TIME, everything_ended(connections)).await;
+        let _ = timeout(CLOSING_TIME, everything_ended(leaving)).await;
     }
 }
 
-/// Waits until no connection is open, helps the slow ones along, then gives the handlers time.
+/// Ends the sessions, waits until no connection is open, helps the slow ones along, then gives the handlers time.
 async fn let_go(leaving: &Leaving<'_>) {
     tokio::select! {
-        () = leaving.connections.all_closed() => {}
-        () = close_polling_sessions(leaving) => {}
+        () = everybody_gone(leaving) => {}
         () = end_stragglers(leaving.connections) => {}
     }
-    let _ = timeout(HANDLERS_GRACE, everything_ended(leaving.connections)).await;
+    let _ = timeout(HANDLERS_GRACE, everything_ended(leaving)).await;
 }
 
-/// Closes them for as long as it is polled. A session without a namespace is not found; its poll is a straggler.
-async fn close_polling_sessions(leaving: &Leaving<'_>) {
-    loop {
-        for io in &leaving.servers {
-            let path = format!("{}/", io.config().engine_config.req_path.trim_end_matches('/'));
-            let sockets = io.nsps().into_iter().flat_map(|namespace| namespace.sockets());
-            let polling = sockets.filter(|socket| socket.transport_type() == TransportType::Polling);
-            // A session may have a socket in several namespaces.
-            for session in polling.map(|socket| socket.id).collect::<HashSet<_>>() {
-                Probe(leaving.app).close(&path, &session.to_string()).await;
-            }
-        }
-        sleep(ROUND).await;
-    }
+async fn everybody_gone(leaving: &Leaving<'_>) {
+    let ended = leaving.engine.shutdown(CloseCode::SERVICE_RESTART, || PACE).await;
+    tracing::debug!(sessions = ended, "sessions ended");
+    leaving.connections.all_closed().await;
 }
 
 /// Ends, after their grace and for as long as it is polled, the connections that wait for nothing that will come.
 async fn end_stragglers(connections: &Connections) {
     sleep(STRAGGLER_GRACE).await;
     loop {
-        connections.end_if(|phase| matches!(phase, Phase::HalfOpen | Phase::Polling));
+        connections.end_if(|phase| phase == Phase::HalfOpen);
         sleep(ROUND).await;
     }
 }
 
-/// A session ends in a task of its own after its connection, and lives as long as a handler holds its socket.
-async fn everything_ended(connections: &Connections) {
-    connections.all_closed().await;
-    while connections.row.sessions.load(Relaxed) > 0 {
-        sleep(ROUND / 10).await; // a number in shared memory wakes nobody
+/// A disconnect handler runs in a task of its own after its session; until it is done socketioxide keeps the socket.
+async fn everything_ended(leaving: &Leaving<'_>) {
+    leaving.connections.all_closed().await;
+    let has_sockets = |io: &SocketIo<Adapter>| io.nsps().into_iter().any(|nsp| !nsp.sockets().is_empty());
+    while leaving.servers.iter().any(has_sockets) {
+        sleep(ROUND).await;
     }
 }
 

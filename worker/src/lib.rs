@@ -4,9 +4,13 @@
 //!            orders (link, TERM)                         scoreboard row
 //!                  │                                           ▲
 //!                  ▼                                           │ counts
-//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ http ──▶ application (axum, socketioxide)
-//!                              ▲
-//!                  drain ──────┘ ends
+//!   slots ──▶ accept ──▶ connection (Io, table) ──▶ route (gate) ──▶ http ──▶ application (axum, socketioxide)
+//!                │             ▲                      │
+//!              route           └ ends ── drain      route
+//!                ▼ hands off                          ▼ forwards
+//!            siblings                              siblings
+//!
+//! drain ── ends sessions ──▶ the engine's Control (limits, counts, sessions)
 //! ```
 //!
 //! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over
@@ -25,10 +29,12 @@ mod catch;
 mod cluster;
 mod connection;
 mod drain;
+mod engine;
 mod http;
 mod orders;
 mod panics;
 mod register;
+mod route;
 mod row;
 mod run;
 mod worker;

@@ -10,6 +10,11 @@ use crate::catch;
 
 /// Replaces the standard hook, which would print the panic a second time and in another form.
 pub(crate) fn install(row: &'static Row) {
+    if cfg!(panic = "abort") {
+        tracing::warn!(
+            "built with panic = \"abort\": a handler that panics ends this worker and all its sessions"
+        );
+    }
     std::panic::set_hook(Box::new(move |panic| {
         row.panics.fetch_add(1, Relaxed);
         let backtrace = Backtrace::capture(); // only if the environment asks for it

@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 /// Watches a descriptor inside the current runtime.
 ///
 /// tokio would have an `unsafe` promise here that `inner` keeps its descriptor open and the same for as long as it
-/// is registered. That holds for the two types this is called with, which own theirs privately, and this crate
+/// is registered. That holds for the types this is called with, which own theirs privately, and this crate
 /// forbids `unsafe`.
 #[allow(deprecated)]
 pub(crate) fn register<T: AsRawFd>(inner: T, interest: Interest) -> io::Result<AsyncFd<T>> {

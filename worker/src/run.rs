@@ -1,25 +1,30 @@
 //! The life of the process, from its first line to its exit status.
 
+use std::backtrace::Backtrace;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oxherd_contract::Role;
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::State;
 use oxherd_contract::settings::WorkerSettings;
+use tracing::Span;
 
-use crate::accept::{Door, Slots};
+use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
 use crate::cluster;
 use crate::connection::{Connections, Limits, Protocol};
 use crate::drain::{Leaving, drain};
 use crate::orders::{Order, Orders};
+use crate::route::tag::{Owner, Secrets, Tagger};
+use crate::route::{Gate, Routing};
 use crate::worker::{BoxError, Worker};
-use crate::{panics, row};
+use crate::{engine, panics, row};
 
 /// What the supervisor is told of a failure at most; escaped in JSON it still fits into one message of the link.
 const REASON_BYTES_MAX: usize = 8 * 1024;
@@ -35,6 +40,7 @@ where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
+    child::take_name(Role::Worker);
     let (link, birth) = match be_born() {
         Ok(born) => born,
         Err(error) => {
@@ -47,9 +53,9 @@ where
     let (worker, index, generation) = (identity.worker.0, identity.index.0, identity.generation.0);
     // Entered for good on the only thread that runs tasks: every line of theirs is inside it. Of the highest level,
     // so that no filter for levels takes it away from a line that is let through.
-    let _span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
+    let span = tracing::error_span!("worker", role = "worker", index, worker, generation).entered();
     panics::install(birth.row);
-    match live(link, birth, application) {
+    match live(link, birth, span.clone(), application) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = with_causes(error.as_ref()), "cannot start");
@@ -71,12 +77,15 @@ fn be_born() -> Result<(ChildLink, Birth), BirthError> {
     }
 }
 
-fn live<F, Fut>(link: ChildLink, birth: Birth, application: F) -> Result<(), BoxError>
+fn live<F, Fut>(link: ChildLink, birth: Birth, span: Span, application: F) -> Result<(), BoxError>
 where
     F: FnOnce(Worker) -> Fut,
     Fut: Future<Output = Result<axum::Router, BoxError>>,
 {
-    child::start_guard(&link, birth.settings.shared.orphan_grace).map_err(BirthError::Guard)?;
+    let last_words = move |backtrace: &Backtrace| {
+        span.in_scope(|| tracing::error!(%backtrace, "aborted by another process: this is where it was"));
+    };
+    child::start_guard(&link, birth.settings.shared.orphan_grace, last_words).map_err(BirthError::Guard)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BirthError::Runtime)?;
     let outcome = runtime.block_on(serve(link, birth, application));
@@ -93,11 +102,14 @@ where
     let shared = settings.shared.clone();
     let mut orders = Orders::new(link, shared.orphan_grace)?;
     let cluster = cluster::start(&settings)?;
-    tokio::spawn(row::beat(row, cluster.clone()));
-
+    let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
+    let siblings = settings.siblings.clone();
+    let secrets = Secrets::new(&shared.cluster.secrets);
+    let engine = engine::control(&shared.engine, Arc::new(Tagger { secrets: secrets.clone(), me }));
+    tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
-        booted = boot(worker.clone(), application) => booted,
+        booted = boot(worker.clone(), engine.clone(), application) => booted,
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     };
     let app = match booted {
@@ -113,8 +125,24 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let protocol = Protocol::new(shared.http.header_timeout);
-    let mut slots = Slots::new(Door { connections: connections.clone(), protocol, app: app.clone() });
+    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    tokio::spawn({
+        let routing = routing.clone();
+        async move { routing.watch().await }
+    });
+    let gate = Gate { app: app.clone(), connections: connections.clone(), routing: routing.clone() };
+    let door = Door {
+        connections: connections.clone(),
+        protocol: Protocol::new(&shared.http),
+        gate: Arc::new(gate),
+        routing,
+        peek_timeout: shared.http.peek_timeout,
+    };
+    if let Err(error) = open_to_siblings(&door) {
+        orders.tell(&failure(&error)).await;
+        return Err(error.into());
+    }
+    let mut slots = Slots::new(door);
     tokio::select! {
         () = cluster::joined(&cluster) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet
@@ -131,8 +159,9 @@ where
 
     row.set_state(State::Draining);
     drop(slots);
-    let leaving = Leaving { connections: &connections, app: &app, servers: worker.servers() };
+    let leaving = Leaving { connections: &connections, engine: &engine, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
+    row::note_sessions(row, &engine);
     cluster::leave(&cluster).await;
     Ok(())
 }

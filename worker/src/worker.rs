@@ -11,10 +11,6 @@ use socketioxide::{SocketIo, SocketIoBuilder};
 /// A connected socket, so that handlers need no generics.
 pub type SocketRef = socketioxide::extract::SocketRef<Adapter>;
 
-/// One message or body of a client at most, on every transport; Node's `maxHttpBufferSize`. An application may set
-/// another on the builder.
-const MAX_PAYLOAD_BYTES: u64 = 1_000_000;
-
 /// What an application may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -61,8 +57,10 @@ impl Worker {
         &self,
         customize: impl FnOnce(SocketIoBuilder) -> SocketIoBuilder,
     ) -> (SocketIoLayer<Adapter>, SocketIo<Adapter>) {
-        let builder = customize(SocketIo::builder().max_payload(MAX_PAYLOAD_BYTES))
-            .with_adapter::<Adapter>(self.shared.cluster.clone());
+        let builder = SocketIo::builder().max_payload(self.settings().engine.payload_bytes_max.into());
+        // One limit on every transport: these two only ever lower it.
+        let builder = builder.ws_max_message_size(usize::MAX).ws_max_frame_size(usize::MAX);
+        let builder = customize(builder).with_adapter::<Adapter>(self.shared.cluster.clone());
         let (layer, io) = builder.build_layer();
         self.shared.cluster.attach(io.clone());
         self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).push(io.clone());

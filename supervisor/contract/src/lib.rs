@@ -7,18 +7,22 @@
 //! ```
 //!
 //! Nothing of oxherd's own is imported here, and nothing here decides anything: these are words
-//! ([`ids`], [`listen`]), sentences ([`message`], [`settings`]) and the two media that carry them
-//! ([`link`], [`scoreboard`]). [`VERSION`] numbers all of it together.
+//! ([`ids`], [`listen`]), sentences ([`message`], [`settings`]) and the media that carry them
+//! ([`link`], [`scoreboard`], and [`handoff`] between two workers). [`VERSION`] numbers all of it together.
 
 pub mod causes;
 pub mod child;
+mod datagram;
+pub mod handoff;
 pub mod ids;
+mod last_words;
 pub mod link;
 pub mod listen;
 pub mod message;
 pub mod scoreboard;
 pub mod secret;
 pub mod settings;
+pub mod siblings;
 mod sys;
 
 /// The contract's version. A binary speaks its own and the one before; a field may be appended

@@ -4,20 +4,18 @@
 //! stop its loop, the child because it reads the link inside its runtime. A link's end of file is how each
 //! side learns that the other is gone. Called by the supervisor's loop and by each child's first lines.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    socketpair,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+use crate::datagram::{self, Datagram};
 use crate::message::{ToChild, ToSupervisor};
 use crate::sys;
 
@@ -118,11 +116,8 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
             return Err(LinkError::TooLarge { bytes: bytes.len(), descriptors: descriptors.len() });
         }
         let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, flags, None) {
-            Ok(_) => Ok(()),
+        match datagram::send(self.as_fd(), &bytes, &raw) {
+            Ok(()) => Ok(()),
             Err(Errno::EAGAIN | Errno::ENOBUFS) => Err(LinkError::Full),
             Err(Errno::EPIPE | Errno::ECONNRESET) => Err(LinkError::Closed),
             Err(errno) => Err(LinkError::Io(errno.into())),
@@ -133,26 +128,17 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     pub fn receive(&self) -> Result<Option<(In, Vec<OwnedFd>)>, LinkError> {
         let mut bytes = vec![0; MESSAGE_BYTES_MAX];
         let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let received = match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-            Ok(received) => received,
-            Err(Errno::EAGAIN) => return Ok(None),
-            Err(Errno::ECONNRESET) => return Err(LinkError::Closed),
-            Err(errno) => return Err(LinkError::Io(errno.into())),
-        };
-        let mut descriptors = Vec::new();
-        for message in received.cmsgs().map_err(|errno| LinkError::Garbled(errno.into()))? {
-            if let ControlMessageOwned::ScmRights(raw) = message {
-                descriptors.extend(sys::received_descriptors(raw));
-            }
-        }
-        let (length, cut) =
-            (received.bytes, received.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC));
+        let Datagram { length, descriptors, is_cut } =
+            match datagram::receive(self.as_fd(), &mut bytes, &mut control) {
+                Ok(received) => received,
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::ECONNRESET) => return Err(LinkError::Closed),
+                Err(errno) => return Err(LinkError::Io(errno.into())),
+            };
         if length == 0 {
             return Err(LinkError::Closed); // no message is empty
         }
-        if cut {
+        if is_cut {
             return Err(LinkError::Garbled(io::ErrorKind::UnexpectedEof.into()));
         }
         let message =
@@ -214,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_no_message_is_an_error() {
         let (ours, theirs) = pair().unwrap();
-        nix::sys::socket::send(theirs.as_raw_fd(), b"{\"Nonsense\":1}", MsgFlags::empty()).unwrap();
+        datagram::send(theirs.as_fd(), b"{\"Nonsense\":1}", &[]).unwrap();
         assert!(matches!(ours.receive(), Err(LinkError::Garbled(_))));
     }
 

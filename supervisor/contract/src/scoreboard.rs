@@ -55,6 +55,26 @@ pub struct Row {
     pub panics: AtomicU64,
     /// Messages that this worker gave to the bus and that did not surely arrive there: dropped, or without a reply.
     pub bus_lost: AtomicU64,
+    /// Of the sessions, those on long-polling.
+    pub sessions_polling: AtomicU64,
+    /// Of the sessions, those on a WebSocket.
+    pub sessions_websocket: AtomicU64,
+    /// Bytes that wait for clients now.
+    pub queued_bytes: AtomicU64,
+    /// Sessions ever closed because more waited for their client than it may.
+    pub slow_over_budget: AtomicU64,
+    /// Sessions ever closed because their client took nothing for too long.
+    pub slow_stalled: AtomicU64,
+    /// Connections that are about to start a session and have not yet. A sibling that hands one over counts it here.
+    pub newcomers: AtomicU64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: AtomicU64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: AtomicU64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: AtomicU64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -89,6 +109,16 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            sessions_polling,
+            sessions_websocket,
+            queued_bytes,
+            slow_over_budget,
+            slow_stalled,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
         } = self;
         for cell in [
             state,
@@ -103,6 +133,16 @@ impl Row {
             evicted,
             panics,
             bus_lost,
+            sessions_polling,
+            sessions_websocket,
+            queued_bytes,
+            slow_over_budget,
+            slow_stalled,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
         ] {
             cell.store(0, Relaxed);
         }

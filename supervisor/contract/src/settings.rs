@@ -19,6 +19,8 @@ pub struct WorkerSettings {
     pub row: RowIndex,
     /// The bus' Unix socket.
     pub bus: PathBuf,
+    /// The directory in which each worker of the box has its sockets, for the others to find.
+    pub siblings: PathBuf,
     /// What all workers of one generation share.
     pub shared: SharedSettings,
 }
@@ -62,6 +64,10 @@ pub struct SharedSettings {
     pub log: LogSettings,
     /// What a stranger may open and for how long.
     pub http: HttpSettings,
+    /// What a session may cost.
+    pub engine: EngineSettings,
+    /// What the workers of a cluster share.
+    pub cluster: ClusterSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
     /// What the stock server serves; an application ignores it.
@@ -94,10 +100,48 @@ pub struct HttpSettings {
     pub connections_max: u32,
     /// Connections that have not yet sent a whole request head, at most.
     pub half_open_max: u32,
-    /// How long a request head may take.
+    /// How long the first request head of a connection may take.
     pub header_timeout: Duration,
+    /// How long a connection may be without a request after an answer.
+    pub keep_alive: Duration,
+    /// How long a new connection's first request line is waited for before the connection is taken for the
+    /// worker's own.
+    pub peek_timeout: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_timeout: Duration,
+}
+
+/// Descriptors that connections leave to everything else: slots, the log, the application's own connections.
+const RESERVE_DESCRIPTORS: u64 = 128;
+
+impl HttpSettings {
+    /// Open connections at most in a process that may have so many descriptors. One that may have very few keeps at
+    /// least half of them for connections: what is too much fails by EMFILE.
+    pub fn connections_within(&self, descriptors: u64) -> u32 {
+        let affordable = descriptors.saturating_sub(RESERVE_DESCRIPTORS.min(descriptors / 2));
+        self.connections_max.min(u32::try_from(affordable).unwrap_or(u32::MAX)).max(1)
+    }
+}
+
+/// Limits of the Engine.IO sessions of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// Bytes that a client may send in one message or polling body; an application may set another on its builder.
+    pub payload_bytes_max: u32,
+    /// Bytes that may wait for one client; with more it is closed.
+    pub slow_budget_bytes: u32,
+    /// How long a client may take nothing of what waits for it.
+    pub slow_after: Duration,
+    /// The least time between two rounds of writes; zero for none.
+    pub flush_window: Duration,
+}
+
+/// What the workers of a cluster share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSettings {
+    /// Keys of the tags in session ids: the first signs, all verify. The supervisor fills in one of its own, for the
+    /// life of the box, if there is none.
+    pub secrets: Vec<Secret>,
 }
 
 /// What the stock server may be told.
@@ -107,4 +151,27 @@ pub struct StockSettings {
     pub client_bundle: Option<PathBuf>,
     /// What a backend must present to `POST /api/emit`; without it nobody may.
     pub api_key: Option<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_never_take_the_last_descriptors() {
+        let second = Duration::from_secs(1);
+        let http = HttpSettings {
+            connections_max: 10_000,
+            half_open_max: 1,
+            header_timeout: second,
+            keep_alive: second,
+            peek_timeout: second,
+            write_timeout: second,
+        };
+        for (descriptors, connections) in
+            [(u64::MAX, 10_000), (10_128, 10_000), (1024, 896), (256, 128), (64, 32), (0, 1)]
+        {
+            assert_eq!(http.connections_within(descriptors), connections);
+        }
+    }
 }

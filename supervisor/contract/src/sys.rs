@@ -1,4 +1,5 @@
-//! The only unsafe code of this crate: descriptors that the kernel put into our table, and shared memory.
+//! The only unsafe code of this crate: descriptors that the kernel put into our table, shared memory, and a signal's
+//! handler.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -8,10 +9,14 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, SealFlag, fcntl};
+use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
+use signal_hook::consts::signal::SIGABRT;
+use signal_hook::low_level::emulate_default_handler;
+use signal_hook_registry::register_sigaction;
 
 use crate::scoreboard::{Header, Row};
 
@@ -35,6 +40,20 @@ pub(crate) fn inherited_seqpacket(number: RawFd) -> Option<OwnedFd> {
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
     fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
     Some(socket)
+}
+
+/// Calls `first` when another process sends SIGABRT, on the thread that the kernel chose: the main one. Then, and at an
+/// abort(3) of this process itself, the signal does what it does by default.
+pub(crate) fn on_abort_from_outside(first: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+    let action = move |information: &libc::siginfo_t| {
+        if information.si_code == libc::SI_USER {
+            first();
+        }
+        let _ = emulate_default_handler(SIGABRT); // does not return
+    };
+    // SAFETY: the process ends behind `action`, so nothing can meet what it interrupted. What `first` does beyond
+    // signal-safety(7) can at worst wait for a lock that the interrupted thread holds, for ever.
+    unsafe { register_sigaction(SIGABRT, action) }.map(drop)
 }
 
 /// What may be seen in shared memory: atomics only, valid for every bit pattern.

@@ -1,7 +1,7 @@
 //! The supervisor's end of the control socket: connections, lines in, lines out. Never blocks.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -56,6 +56,9 @@ pub(crate) struct ControlServer {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
+    /// Given up for a moment when the process has no descriptor left: a connection that cannot be taken would stay
+    /// in the queue and wake the loop for ever.
+    spare: Option<File>,
 }
 
 #[derive(Debug)]
@@ -96,16 +99,36 @@ impl ControlServer {
             return Err(ControlError::InUse { path });
         }
         let listener = unix_socket(&path, 0o600).map_err(failed)?.into();
-        Ok(ControlServer { listener, path, clients: BTreeMap::new(), next_client: 0 })
+        let spare = spare();
+        Ok(ControlServer { listener, path, clients: BTreeMap::new(), next_client: 0, spare })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The place of something else of this box, in the same private directory. It keeps the socket's whole name: of two
+    /// boxes with `ox.1` and `ox.2` each has its own.
+    pub(crate) fn beside(&self, what: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".");
+        path.push(what);
+        path.into()
+    }
+
     /// Takes the next waiting connection of somebody who may administer the box: this user, or root.
     pub(crate) fn accept(&mut self, now: Moment) -> Option<(u64, &UnixStream)> {
-        let (stream, _) = self.listener.accept().ok()?;
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock && self.spare.take().is_some() {
+                    let refused = self.listener.accept().is_ok();
+                    tracing::warn!(%error, refused, "control connection refused");
+                }
+                self.spare = self.spare.take().or_else(spare);
+                return None;
+            }
+        };
         let peer = getsockopt(&stream, PeerCredentials).ok()?;
         let allowed = peer.uid() == geteuid().as_raw() || peer.uid() == 0;
         if !allowed || self.clients.len() >= CLIENTS_MAX || stream.set_nonblocking(true).is_err() {
@@ -195,6 +218,11 @@ impl Drop for ControlServer {
     }
 }
 
+/// A descriptor that is of no other use.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
 /// Makes the socket's directory if it is missing, and refuses one where somebody else could put his own socket:
 /// one that others may write to, unless it is sticky.
 fn private_directory(directory: &Path, path: &Path) -> Result<(), ControlError> {
@@ -209,5 +237,19 @@ fn private_directory(directory: &Path, path: &Path) -> Result<(), ControlError> 
     match owned && (!others_write || sticky) {
         true => Ok(()),
         false => Err(ControlError::UnsafeDirectory { path: directory.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_whose_control_sockets_differ_in_the_extension_only_share_nothing() {
+        let directory = std::env::temp_dir().join(format!("oxherd-control-{}", std::process::id()));
+        let both = ["ox.1", "ox.2"].map(|name| ControlServer::open(directory.join(name)).unwrap());
+        assert_ne!(both[0].beside("bus"), both[1].beside("bus"));
+        drop(both);
+        fs::remove_dir(&directory).unwrap();
     }
 }

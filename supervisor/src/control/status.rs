@@ -114,6 +114,24 @@ pub struct WorkerStatus {
     pub panics: u64,
     /// Messages that it gave to the bus and that did not surely arrive there.
     pub bus_lost: u64,
+    /// Of the sessions, those on long-polling.
+    pub sessions_polling: u64,
+    /// Of the sessions, those on a WebSocket.
+    pub sessions_websocket: u64,
+    /// Bytes that wait for clients now.
+    pub queued_bytes: u64,
+    /// Sessions closed because more than `slow.budget` waited for their client.
+    pub slow_over_budget: u64,
+    /// Sessions closed because their client took nothing for `slow.after`.
+    pub slow_stalled: u64,
+    /// Accepted connections ever given to a sibling.
+    pub handed_off: u64,
+    /// Connections ever taken over from siblings.
+    pub handed_in: u64,
+    /// Requests ever forwarded to a sibling.
+    pub forwarded: u64,
+    /// Requests ever served for a sibling that forwarded them.
+    pub forwarded_in: u64,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.

@@ -153,8 +153,17 @@ pub(crate) fn unix_socket(path: &Path, mode: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Removes a socket file that nobody listens on any more; false when somebody does.
+/// A file is where a socket should be: it is somebody's, and is left alone.
+pub(crate) fn not_a_socket() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there")
+}
+
+/// Removes a socket file that nobody listens on any more; false when somebody does. Any other file is an error:
+/// connect(2) refuses it too, and it is somebody's.
 pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
+    if std::fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+        return Err(not_a_socket());
+    }
     match UnixStream::connect(path) {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),

@@ -25,7 +25,7 @@ use oxherd_contract::message::Slot;
 use crate::control::status::ListenerStatus;
 use crate::plan::Listen;
 pub use group::ListenError;
-pub(crate) use group::{remove_unused, unix_socket};
+pub(crate) use group::{not_a_socket, remove_unused, unix_socket};
 use steering::Steering;
 
 /// All listeners of a box and their slots.

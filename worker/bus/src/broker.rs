@@ -33,6 +33,7 @@ pub(crate) struct Broker {
     /// What has been done so far, in steps of about the cost of a delivery; a turn ends after a share of it.
     pub work: u64,
     last_id: u64,
+    tcp_clients: usize,
     subscriptions: usize,
     input_bytes: usize,
 }
@@ -62,6 +63,7 @@ impl Broker {
             now,
             work: 0,
             last_id: 0,
+            tcp_clients: 0,
             subscriptions: 0,
             input_bytes: 0,
         }
@@ -69,11 +71,14 @@ impl Broker {
 
     /// A new client, or `None` when there is no room for one.
     pub(crate) fn join(&mut self, origin: Origin, now: Instant) -> Option<Rc<Client>> {
-        if self.clients.len() >= self.settings.clients_max {
+        let is_tcp = matches!(origin, Origin::Tcp(_));
+        let is_full = is_tcp && self.tcp_clients >= self.settings.tcp_clients_max;
+        if is_full || self.clients.len() >= self.settings.clients_max {
             self.counters.refused_full.add(1);
             return None;
         }
         self.last_id += 1;
+        self.tcp_clients += usize::from(is_tcp);
         let client = Client::new(ClientId(self.last_id), origin, &self.settings, now);
         self.clients.insert(client.id, client.clone());
         self.counters.accepted.add(1);
@@ -84,7 +89,8 @@ impl Broker {
     pub(crate) fn leave(&mut self, client: &Rc<Client>) {
         self.unsubscribe_all(client, Kind::Channel);
         self.unsubscribe_all(client, Kind::Pattern);
-        self.clients.remove(&client.id);
+        let was_here = self.clients.remove(&client.id).is_some(); // a connection's end and its Drop both come here
+        self.tcp_clients -= usize::from(was_here && matches!(client.origin, Origin::Tcp(_)));
         self.counters.clients.set(self.clients.len());
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub fn bind_unix(path: &Path) -> Result<unix::UnixListener, ListenError> {
     let fail = |act| move |source| ListenError::Unix { act, path: path.to_owned(), source };
     match unix::UnixStream::connect(path) {
         Ok(_) => return Err(ListenError::Taken(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        // connect(2) refuses a file that is no socket too: bind complains about it.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
             std::fs::remove_file(path).map_err(fail("remove the old socket at"))?;
         }
         // Nothing there, or something that bind itself will complain about.
@@ -52,6 +53,10 @@ pub fn bind_unix(path: &Path) -> Result<unix::UnixListener, ListenError> {
     socket.bind(&SockAddr::unix(path).map_err(fail("bind"))?).map_err(fail("bind"))?;
     socket.listen(BACKLOG).map_err(fail("listen on"))?;
     Ok(unix::UnixListener::from(OwnedFd::from(socket)))
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 /// Why a Unix socket could not be had.
@@ -150,6 +155,10 @@ mod tests {
         assert!(matches!(bind_unix(&path), Err(ListenError::Taken(_))));
         drop(first);
         assert!(bind_unix(&path).is_ok());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(bind_unix(&path), Err(ListenError::Unix { act: "bind", .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The bus as a child of a supervisor: the life of the process, from its first line to its exit status.
 
+use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use oxherd_contract::VERSION;
 use oxherd_contract::causes::with_causes;
 use oxherd_contract::child;
 use oxherd_contract::ids::WorkerId;
@@ -15,6 +15,7 @@ use oxherd_contract::link::{ChildLink, LinkError};
 use oxherd_contract::message::{ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError, State};
 use oxherd_contract::settings::{BusSettings as Told, LogSettings};
+use oxherd_contract::{Role, VERSION};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -27,6 +28,9 @@ use crate::{Password, SettingsError};
 
 /// How long a supervisor may take to say what this process is to do.
 const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Descriptors that clients leave to everything else.
+const RESERVE_DESCRIPTORS: u64 = 32;
 
 /// How often the runtime shows that it turns, and writes its numbers down.
 const BEAT_PERIOD: Duration = Duration::from_millis(200);
@@ -69,6 +73,7 @@ enum ProcessError {
 /// Lives the whole life of the bus process: it serves until its supervisor is gone or kills it. A bus that cannot
 /// start exits with status 1 and has said why to the supervisor, or to stderr when there is none.
 pub fn run(start_logging: impl FnOnce(&LogSettings)) -> ExitCode {
+    child::take_name(Role::Bus);
     let link = match child::ignore_signals()
         .map_err(ProcessError::Signals)
         .and_then(|()| Ok(ChildLink::inherited()?))
@@ -96,8 +101,12 @@ fn live(link: &ChildLink, start_logging: impl FnOnce(&LogSettings)) -> Result<()
         return Err(ProcessError::Contract(told.contract));
     }
     start_logging(&told.log);
-    let _span = tracing::error_span!("bus", role = "bus").entered();
-    child::start_guard(link, told.orphan_grace)
+    let span = tracing::error_span!("bus", role = "bus").entered();
+    let outside = span.clone();
+    let last_words = move |backtrace: &Backtrace| {
+        outside.in_scope(|| tracing::error!(%backtrace, "aborted by another process: this is where it was"));
+    };
+    child::start_guard(link, told.orphan_grace, last_words)
         .map_err(|cause| ProcessError::Start { what: "the guard", cause })?;
 
     let mut descriptors = descriptors.into_iter();
@@ -118,7 +127,7 @@ async fn serve(
     listeners: Listeners,
 ) -> Result<(), ProcessError> {
     let password = told.password.as_ref().map(|secret| Password::new(secret.reveal())).transpose()?;
-    let settings = BusSettings::try_from(BusOptions { password, ..BusOptions::default() })?;
+    let settings = BusSettings::try_from(BusOptions { password, ..affordable() })?;
     let mut bus = Bus::new(settings);
     let row = scoreboard.row(told.row).ok_or(ProcessError::NoRow)?;
     row.set_state(State::Bus);
@@ -134,6 +143,14 @@ async fn serve(
         () = keep_expected(&scoreboard, &expected, told.takes_over) => Ok(()),
         () = hang_up(link) => Ok(()),
     }
+}
+
+/// The defaults, or fewer clients if the kernel gives this process fewer descriptors.
+fn affordable() -> BusOptions {
+    let options = BusOptions::default();
+    let affordable = child::open_files_max().saturating_sub(RESERVE_DESCRIPTORS).max(1);
+    let clients_max = options.clients_max.min(usize::try_from(affordable).unwrap_or(usize::MAX));
+    BusOptions { clients_max, tcp_clients_max: options.tcp_clients_max.min(clients_max * 3 / 4), ..options }
 }
 
 /// The names of the workers that serve now: whom a bus that takes over has to wait for.

@@ -21,6 +21,9 @@ pub struct BusOptions {
     pub password: Option<Password>,
     /// Connections at one time; the next one is told so and closed.
     pub clients_max: usize,
+    /// Of these, those over TCP: strangers that have yet to authenticate must not keep the workers out, who come by the
+    /// Unix socket.
+    pub tcp_clients_max: usize,
     /// One command with all its arguments, in bytes.
     pub frame_bytes_max: usize,
     /// Arguments of one command, its name included.
@@ -49,6 +52,7 @@ impl Default for BusOptions {
         Self {
             password: None,
             clients_max: 10_000,
+            tcp_clients_max: 7_500,
             frame_bytes_max: 16 * MIB,
             args_max: 64 * KIB,
             input_bytes_max: 256 * MIB,

@@ -153,6 +153,23 @@ fn one_client_too_many_is_told_and_the_rest_stay() {
 }
 
 #[test]
+fn strangers_over_tcp_leave_room_for_the_workers() {
+    let password = Password::new("secret").ok();
+    let options = BusOptions { password, clients_max: 4, tcp_clients_max: 2, ..BusOptions::default() };
+    let bus = TestBus::start(options);
+    let (first, _second) = (bus.connect_tcp(), bus.connect_tcp());
+    wait_until("they are in", || bus.counters.clients.get() == 2);
+    assert_eq!(bus.connect_tcp().rest(), b"-ERR max number of clients reached\r\n");
+    let mut workers = [bus.connect(), bus.connect()];
+    for worker in &mut workers {
+        assert_eq!(worker.ask(&["PING"]), "+PONG\r\n");
+    }
+    drop(first);
+    wait_until("there is room again", || bus.counters.clients.get() == 3);
+    assert_eq!(bus.connect_tcp().ask(&["AUTH", "secret"]), "+OK\r\n");
+}
+
+#[test]
 fn subscriptions_are_bounded_by_client_in_all_and_in_their_patterns() {
     let options = BusOptions {
         subscriptions_per_client_max: 3,

@@ -24,6 +24,10 @@ use crate::{
     transport::io::Writer,
 };
 
+/// How often a handler whose `on_disconnect` panics is told of one end: socketioxide calls the application's disconnect
+/// handlers of all namespaces in it, and one that panicked is not called again.
+const DISCONNECT_CALLS_MAX: usize = 16;
+
 /// See the module.
 pub(crate) struct EngineIo<H: EngineIoHandler> {
     handler: Arc<H>,
@@ -130,8 +134,12 @@ impl<H: EngineIoHandler> EngineIo<H> {
         let session = &socket.session;
         session.counters().packets_in.add(1);
         match packet {
-            Packet::Message(text) => self.call(session, || self.handler.on_message(text, socket.clone())),
-            Packet::Binary(data) => self.call(session, || self.handler.on_binary(data, socket.clone())),
+            Packet::Message(text) => {
+                self.call(session, || self.handler.on_message(text, socket.clone()));
+            }
+            Packet::Binary(data) => {
+                self.call(session, || self.handler.on_binary(data, socket.clone()));
+            }
             Packet::Ping | Packet::Pong => session.pong(),
             Packet::Close => {
                 session.close(DisconnectReason::TransportClose, Manner::Answer(CloseCode::NORMAL))
@@ -157,7 +165,8 @@ impl<H: EngineIoHandler> EngineIo<H> {
         }
         if session.set_closed() {
             event!(debug, sid = %session.id, ?reason, "session closed");
-            self.call(session, || self.handler.on_disconnect(socket.clone(), reason));
+            let tell = || self.call(session, || self.handler.on_disconnect(socket.clone(), reason.clone()));
+            (0..DISCONNECT_CALLS_MAX).find(|_| tell());
         }
     }
 
@@ -172,13 +181,15 @@ impl<H: EngineIoHandler> EngineIo<H> {
         self.sockets.write().unwrap_or_else(PoisonError::into_inner).remove(&sid);
     }
 
-    /// Calls the handler; a panic ends the session and nothing else.
-    fn call(&self, session: &Arc<Session>, call: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+    /// Calls the handler; a panic ends the session and nothing else. False if it panicked.
+    fn call(&self, session: &Arc<Session>, call: impl FnOnce()) -> bool {
+        let returned = catch_unwind(AssertUnwindSafe(call)).is_ok();
+        if !returned {
             session.counters().handler_panics.add(1);
-            event!(error, sid = %session.id, "a handler panicked, its session ends");
+            event!(warn, sid = %session.id, "a handler panicked, its session ends");
             session.close(DisconnectReason::TransportError, Manner::NORMAL);
         }
+        returned
     }
 
     fn as_owner(self: &Arc<Self>) -> Weak<dyn Owner> {

@@ -18,7 +18,8 @@ pub trait EngineIoHandler: fmt::Debug + Send + Sync + 'static {
     /// A session begins. Nothing of it has been read, and what is emitted here follows the open packet.
     fn on_connect(self: Arc<Self>, socket: Arc<Socket<Self::Data>>);
 
-    /// A session has ended: called once, after [`Socket::closed`] resolves, and never inside [`Socket::close`].
+    /// A session has ended: called after [`Socket::closed`] resolves, and never inside [`Socket::close`]. Called once, but
+    /// again if it panics, so that whatever follows the panic in it is let go too.
     fn on_disconnect(&self, socket: Arc<Socket<Self::Data>>, reason: DisconnectReason);
 
     /// A text message.

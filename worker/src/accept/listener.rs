@@ -13,15 +13,17 @@ use nix::sys::socket::{setsockopt, sockopt};
 use oxherd_contract::listen::Address;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::failure::Failure;
-use crate::connection::Stream;
+use crate::connection;
 use crate::register::register;
 
 /// One slot's socket, registered with the runtime.
 #[derive(Debug)]
 pub(super) struct Listener(AsyncFd<Socket>);
+
+/// A connection, and who is at its other end unless it is a Unix socket.
+pub(super) type Accepted = (connection::Socket, Option<SocketAddr>);
 
 #[derive(Debug)]
 enum Socket {
@@ -52,9 +54,9 @@ impl Listener {
         self.0.readable().await.map(|mut ready| ready.retain_ready())
     }
 
-    /// The next connection that is queued, non-blocking and close-on-exec; `None` if there is none, after which
+    /// The next connection that is queued, close-on-exec; `None` if there is none, after which
     /// [`Listener::ready`] waits.
-    pub fn accept(&self) -> io::Result<Option<(Stream, Option<SocketAddr>)>> {
+    pub fn accept(&self) -> io::Result<Option<Accepted>> {
         match self.0.try_io(Interest::READABLE, Socket::accept_queued) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             accepted => accepted.map(Some),
@@ -65,7 +67,7 @@ impl Listener {
 impl Socket {
     /// Linux looks for a free descriptor before it looks into the queue, so without one accept(2) fails even when
     /// nobody waits; then nothing needs to be done about it.
-    fn accept_queued(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+    fn accept_queued(&self) -> io::Result<Accepted> {
         self.accept().map_err(|error| match Failure::of(&error) {
             Failure::Shortage if !self.has_queued() => io::ErrorKind::WouldBlock.into(),
             _ => error,
@@ -77,17 +79,15 @@ impl Socket {
             .is_ok_and(|ready| ready > 0)
     }
 
-    fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+    fn accept(&self) -> io::Result<Accepted> {
         match self {
             Socket::Tcp(listener) => {
                 let (tcp, peer) = listener.accept()?;
-                tcp.set_nonblocking(true)?;
-                Ok((Stream::Tcp(TcpStream::from_std(tcp)?), Some(peer)))
+                Ok((connection::Socket::Tcp(tcp), Some(peer)))
             }
             Socket::Unix(listener) => {
                 let (unix, _unnamed) = listener.accept()?;
-                unix.set_nonblocking(true)?;
-                Ok((Stream::Unix(UnixStream::from_std(unix)?), None))
+                Ok((connection::Socket::Unix(unix), None))
             }
         }
     }
@@ -120,9 +120,9 @@ mod tests {
         assert!(listener.accept().unwrap().is_none());
         let client = net::TcpStream::connect(address).unwrap();
         listener.ready().await.unwrap();
-        let (stream, peer) = listener.accept().unwrap().unwrap();
+        let (socket, peer) = listener.accept().unwrap().unwrap();
         assert_eq!(peer, Some(client.local_addr().unwrap()));
-        let Stream::Tcp(tcp) = stream else { panic!("not TCP") };
+        let connection::Socket::Tcp(tcp) = socket else { panic!("not TCP") };
         assert!(tcp.nodelay().unwrap());
     }
 }

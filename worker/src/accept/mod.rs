@@ -1,36 +1,30 @@
 //! The slots of this worker, each with a task that accepts on it.
 
+mod door;
 mod failure;
 mod listener;
+mod siblings;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oxherd_contract::ids::SlotId;
+use oxherd_contract::ids::{ListenerId, SlotId};
 use oxherd_contract::message::Slot;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
+pub(crate) use self::door::Door;
 use self::failure::{Failure, Shortage};
 use self::listener::Listener;
-use crate::connection::{Connections, Protocol, serve};
-use crate::http::App;
+pub(crate) use self::siblings::open_to_siblings;
 
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
 
-/// How long a slot waits when the kernel has no descriptor or no memory for a connection.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
-
-/// What an accepted connection needs.
-#[derive(Clone)]
-pub(crate) struct Door {
-    pub connections: Arc<Connections>,
-    pub protocol: Protocol,
-    pub app: Arc<App>,
-}
+/// How long a listening socket rests when the kernel has no descriptor or no memory for a connection.
+pub(crate) const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {
@@ -49,7 +43,8 @@ impl Slots {
         for (slot, socket) in slots {
             match Listener::new(&slot.address, socket) {
                 Ok(listener) => {
-                    let task = accept(listener, slot.id, self.door.clone(), self.shortage.clone());
+                    let task =
+                        accept(listener, slot.id, slot.listener, self.door.clone(), self.shortage.clone());
                     if let Some(older) = self.accepting.insert(slot.id, tokio::spawn(task).abort_handle()) {
                         older.abort();
                     }
@@ -72,9 +67,9 @@ impl Drop for Slots {
 }
 
 /// Accepts on one slot until aborted.
-async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shortage>) {
+async fn accept(listener: Listener, slot: SlotId, id: ListenerId, door: Door, shortage: Arc<Shortage>) {
     loop {
-        let failure = match take_turn(&listener, &door).await {
+        let failure = match take_turn(&listener, id, &door).await {
             Ok(()) => {
                 yield_now().await;
                 continue;
@@ -98,14 +93,11 @@ async fn accept(listener: Listener, slot: SlotId, door: Door, shortage: Arc<Shor
 }
 
 /// Waits for connections and takes a bounded number of them.
-async fn take_turn(listener: &Listener, door: &Door) -> std::io::Result<()> {
+async fn take_turn(listener: &Listener, id: ListenerId, door: &Door) -> std::io::Result<()> {
     listener.ready().await?;
     for _ in 0..ACCEPTS_PER_TURN {
-        let Some((stream, peer)) = listener.accept()? else { break };
-        if let Some((io, connection)) = door.connections.open(stream) {
-            let Door { connections, protocol, app } = door.clone();
-            tokio::spawn(serve(io, peer, connection, connections, protocol, app));
-        }
+        let Some(accepted) = listener.accept()? else { break };
+        door.welcome(accepted, id);
     }
     Ok(())
 }

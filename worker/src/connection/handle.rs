@@ -1,7 +1,7 @@
 //! The handle of one connection: what the worker knows about it, and how it is ended from outside.
 //!
 //! ```text
-//!   HalfOpen ──first request head──▶ Serving ⇄ Polling ──101──▶ Upgraded
+//!   HalfOpen ──first request head──▶ Serving ──101──▶ Session or Upgraded
 //! ```
 
 use std::os::fd::RawFd;
@@ -26,10 +26,21 @@ pub(crate) enum Phase {
     HalfOpen = 0,
     /// It speaks HTTP: in a request or between two.
     Serving = 1,
-    /// Its last request is the long poll of a session.
-    Polling = 2,
-    /// It left HTTP: a WebSocket.
+    /// It left HTTP: a WebSocket of the engine, which ends it.
+    Session = 2,
+    /// It left HTTP: something of the application's own.
     Upgraded = 3,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client.
+    Client,
+    /// A worker of this box that forwards its clients' requests. Only when one of them is upgraded is the connection
+    /// a client's. Until then it counts nowhere and is not ended: a request that is just arriving would get no
+    /// answer, and its client would take its session for gone.
+    Sibling,
 }
 
 /// Counts the sweeps of a worker's connections; 0 is before the first.
@@ -44,6 +55,8 @@ pub(crate) struct Connection {
     phase: AtomicU8,
     finishing: AtomicBool,
     abandoned: AtomicBool,
+    /// Whether it is a client's.
+    counted: AtomicBool,
     /// The tick at which a write first found no room, since when none succeeded; 0 if there is none.
     stuck_since: AtomicU32,
     reach: Mutex<Reach>,
@@ -63,12 +76,13 @@ struct Reach {
 const _: () = assert!(size_of::<Connection>() <= 64, "every client costs one of these");
 
 impl Connection {
-    pub fn new(id: ConnectionId, socket: RawFd) -> Self {
+    pub fn new(id: ConnectionId, socket: RawFd, origin: Origin) -> Self {
         Connection {
             id,
             phase: AtomicU8::new(Phase::HalfOpen as u8),
             finishing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            counted: AtomicBool::new(origin == Origin::Client),
             stuck_since: AtomicU32::new(0),
             reach: Mutex::new(Reach { socket: Some(socket), driver: None }),
         }
@@ -78,7 +92,7 @@ impl Connection {
         match self.phase.load(Relaxed) {
             0 => Phase::HalfOpen,
             1 => Phase::Serving,
-            2 => Phase::Polling,
+            2 => Phase::Session,
             _ => Phase::Upgraded,
         }
     }
@@ -90,6 +104,16 @@ impl Connection {
             self.phase.store(phase as u8, Relaxed);
         }
         before
+    }
+
+    /// Whether it is a client's connection, and so counted.
+    pub fn is_counted(&self) -> bool {
+        self.counted.load(Relaxed)
+    }
+
+    /// It is a client's from now on; whether it was not before.
+    pub fn count(&self) -> bool {
+        !self.counted.swap(true, Relaxed)
     }
 
     /// Ends the transport now: the peer reads end of file, and so does whoever reads here.

@@ -9,8 +9,9 @@ mod serve;
 mod stream;
 mod table;
 
-pub(crate) use handle::{Connection, Phase};
+pub(crate) use handle::{Connection, Origin, Phase};
+pub(crate) use io::{Io, dismantle};
 pub(crate) use limits::Limits;
 pub(crate) use open::Connections;
 pub(crate) use serve::{Protocol, serve};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Socket, Stream};

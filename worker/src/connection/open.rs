@@ -13,7 +13,7 @@ use oxherd_contract::scoreboard::Row;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::handle::{Connection, ConnectionId, Phase, Tick};
+use super::handle::{Connection, ConnectionId, Origin, Phase, Tick};
 use super::io::Io;
 use super::limits::Limits;
 use super::stream::Stream;
@@ -45,22 +45,32 @@ impl Connections {
         })
     }
 
-    /// Takes an accepted stream in, at the cost of an older one if need be; `None` if there is no room for it.
-    pub fn open(self: &Arc<Self>, stream: Stream) -> Option<(Io, Arc<Connection>)> {
-        self.row.accepted.fetch_add(1, Relaxed);
+    /// Takes a stream in, a client's at the cost of an older one if need be; `None` if there is no room for it.
+    /// A sibling's is as welcome as its client was there.
+    pub fn open(self: &Arc<Self>, stream: Stream, origin: Origin) -> Option<(Io, Arc<Connection>)> {
         let mut table = self.table();
-        match table.admit() {
-            Admission::Welcome => {}
-            Admission::InPlaceOf(older) => self.evict(&older),
-            Admission::Refused => {
-                self.row.evicted.fetch_add(1, Relaxed);
-                return None;
+        if origin == Origin::Client {
+            match table.admit() {
+                Admission::Welcome => {}
+                Admission::InPlaceOf(older) => self.evict(&older),
+                Admission::Refused => {
+                    self.row.evicted.fetch_add(1, Relaxed);
+                    return None;
+                }
             }
+            self.row.connections.fetch_add(1, Relaxed);
         }
         let id = ConnectionId(self.last_id.fetch_add(1, Relaxed) + 1);
-        let connection = Arc::new(Connection::new(id, stream.as_raw_fd()));
+        let connection = Arc::new(Connection::new(id, stream.as_raw_fd(), origin));
         table.insert(id, connection.clone());
-        self.row.connections.fetch_add(1, Relaxed);
+        match origin {
+            Origin::Client if self.is_draining() => connection.finish(), // handed over, to a session that is still here
+            Origin::Client => {}
+            Origin::Sibling => {
+                connection.enter(Phase::Serving); // nobody goes for want of a request from a sibling
+                table.head_arrived(id);
+            }
+        }
         Some((Io::new(stream, connection.clone(), self.clone()), connection))
     }
 
@@ -71,11 +81,19 @@ impl Connections {
         }
     }
 
-    /// A request head arrived; `phase` is what it makes of the connection.
-    pub fn head_arrived(&self, connection: &Connection, phase: Phase) {
+    /// A request head arrived.
+    pub fn head_arrived(&self, connection: &Connection) {
         self.row.requests.fetch_add(1, Relaxed);
-        if connection.enter(phase) == Phase::HalfOpen {
+        if connection.enter(Phase::Serving) == Phase::HalfOpen {
             self.table().head_arrived(connection.id);
+        }
+    }
+
+    /// A connection left HTTP for this phase.
+    pub fn upgraded(&self, connection: &Connection, phase: Phase) {
+        connection.enter(phase);
+        if connection.count() {
+            self.row.connections.fetch_add(1, Relaxed);
         }
     }
 
@@ -88,10 +106,8 @@ impl Connections {
 
     /// Called by the transport's owner, once.
     pub fn closed(&self, connection: &Connection) {
-        self.row.connections.fetch_sub(1, Relaxed);
-        let mut table = self.table();
-        table.remove(connection.id);
-        if table.is_empty() {
+        self.table().remove(connection.id);
+        if connection.is_counted() && self.row.connections.fetch_sub(1, Relaxed) == 1 {
             self.emptied.notify_waiters();
         }
     }
@@ -119,10 +135,11 @@ impl Connections {
         }
     }
 
-    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once.
+    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once unless it is
+    /// the engine's.
     pub fn drain(&self) {
         self.draining.store(true, Release);
-        for connection in self.table().iter() {
+        for connection in self.table().iter().filter(|connection| connection.is_counted()) {
             connection.finish();
             if connection.phase() == Phase::Upgraded {
                 connection.end();
@@ -140,11 +157,11 @@ impl Connections {
         self.table().iter().filter(|connection| ends(connection.phase())).for_each(|one| one.end());
     }
 
-    /// Waits until none is open.
+    /// Waits until no client's is open.
     pub async fn all_closed(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.table().is_empty() {
+            if self.row.connections.load(Relaxed) == 0 {
                 return;
             }
             emptied.await;

@@ -1,12 +1,47 @@
-//! The transport under a connection: TCP or a Unix socket, registered with the runtime.
+//! The transport under a connection: TCP or a Unix socket, first as the kernel gives it, then registered with the
+//! runtime.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, RawFd};
+use std::net;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket that the runtime does not know yet. To give it away costs no more than to close it.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(net::TcpStream),
+    Unix(unix::net::UnixStream),
+}
+
+impl Socket {
+    /// Makes it non-blocking and watches it.
+    pub fn register(self) -> io::Result<Stream> {
+        match self {
+            Socket::Tcp(tcp) => {
+                tcp.set_nonblocking(true)?;
+                TcpStream::from_std(tcp).map(Stream::Tcp)
+            }
+            Socket::Unix(unix) => {
+                unix.set_nonblocking(true)?;
+                UnixStream::from_std(unix).map(Stream::Unix)
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(tcp) => tcp.as_fd(),
+            Socket::Unix(unix) => unix.as_fd(),
+        }
+    }
+}
 
 /// A connected, non-blocking stream socket.
 #[derive(Debug)]
@@ -23,14 +58,36 @@ impl Stream {
             let _ = tcp.set_zero_linger(); // fails only for a connection that is already gone
         }
     }
+
+    /// Waits until the kernel says that this may be done.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        match self {
+            Stream::Tcp(tcp) => tcp.ready(interest).await,
+            Stream::Unix(unix) => unix.ready(interest).await,
+        }
+    }
+
+    /// Does it if it may be done; `WouldBlock` from it makes [`Stream::ready`] wait for the kernel's next word.
+    pub fn try_io<R>(&self, interest: Interest, act: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Stream::Tcp(tcp) => tcp.try_io(interest, act),
+            Stream::Unix(unix) => unix.try_io(interest, act),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(tcp) => tcp.as_fd(),
+            Stream::Unix(unix) => unix.as_fd(),
+        }
+    }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Stream::Tcp(tcp) => tcp.as_raw_fd(),
-            Stream::Unix(unix) => unix.as_raw_fd(),
-        }
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -1,91 +1,114 @@
 //! The application as the connections see it.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use engineioxide::control::{Control, Options};
+use engineioxide::control::Control;
 use hyper::body::Incoming;
 use tower::Service;
 
-use super::session::{self, Kind, Session};
 use crate::catch::catching;
 use crate::connection::{Connection, Connections, Phase};
+use crate::row;
 
 /// The router that the application returned, and where in it the Socket.IO servers are.
 #[derive(Debug)]
 pub(crate) struct App {
     router: Router,
     engine_paths: Box<[String]>,
-    engine: Control,
+    /// What all their sessions are under.
+    pub engine: Control,
 }
-
-/// Bytes that may wait for one client; one that is further behind is closed, rather than left with a hole in its
-/// stream. A burst of a hundred messages of the largest kind that chats send fits many times.
-const SLOW_BUDGET_BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("not zero");
 
 impl App {
     /// `engine_paths` start with a slash and end without one; the first is the one that is probed.
-    /// A client that takes nothing for `slow_after` while something waits for it is closed.
-    pub fn new(router: Router, engine_paths: Box<[String]>, slow_after: Duration) -> Self {
-        let (slow_budget, slow_after) = (Some(SLOW_BUDGET_BYTES), Some(slow_after));
-        let engine = Control::new(Options { slow_budget, slow_after, ..Options::default() });
+    pub fn new(router: Router, engine_paths: Box<[String]>, engine: Control) -> Self {
         App { router, engine_paths, engine }
     }
 
-    /// Answers one request of one connection.
+    /// Answers one request of one connection, which is `peer`'s.
     pub fn serve(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         peer: Option<SocketAddr>,
         connection: &Arc<Connection>,
-        connections: &Connections,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-        let kind = session::kind(&request, &self.engine_paths);
-        let phase = if kind == Kind::Poll { Phase::Polling } else { Phase::Serving };
-        connections.head_arrived(connection, phase);
-        if session::is_at_one_of(request.uri().path(), &self.engine_paths) {
+        connections: &Arc<Connections>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        connections.head_arrived(connection);
+        let engine = is_at_one_of(request.uri().path(), &self.engine_paths).then(|| self.engine.clone());
+        let answer = self.answer(request, peer);
+        let (connection, connections) = (connection.clone(), connections.clone());
+        async move {
+            let response = answer.await;
+            if let Some(engine) = &engine {
+                row::note_sessions(connections.row, engine);
+            }
+            let upgraded = if engine.is_some() { Phase::Session } else { Phase::Upgraded };
+            conclude(response, &connection, &connections, upgraded)
+        }
+    }
+
+    /// Answers a request of `peer` that no connection is accounted for.
+    pub fn answer<B>(
+        &self,
+        mut request: Request<B>,
+        peer: Option<SocketAddr>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<B>
+    where
+        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if is_at_one_of(request.uri().path(), &self.engine_paths) {
             self.engine.attach(&mut request);
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        let session = (kind == Kind::Handshake).then(|| Session::new(connections.row));
-        if let Some(session) = &session {
-            request.extensions_mut().insert(session.clone());
-        }
-        let (router, connection) = (self.router.clone(), connection.clone());
-        async move {
-            let mut response = answer(router, request).await;
-            if let Some(session) = session {
-                session.answered(response.status());
-            }
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                connection.enter(Phase::Upgraded);
-            } else if connection.is_finishing() {
-                // A first request that came during a drain may be answered before hyper is told to finish.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response)
-        }
+        answer(self.router.clone(), request)
     }
 
-    /// Answers a request that the worker itself makes.
-    pub fn call(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<> {
+    /// Answers a request that the worker itself makes to a Socket.IO server.
+    pub fn call(&self, mut request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + use<> {
+        self.engine.attach(&mut request);
         answer(self.router.clone(), request)
+    }
+
+    /// The paths of all Socket.IO servers.
+    pub fn engine_paths(&self) -> &[String] {
+        &self.engine_paths
     }
 
     /// The path of the Socket.IO server that stands for all.
     pub fn engine_path(&self) -> &str {
         self.engine_paths.first().map_or("/socket.io", String::as_str)
     }
+}
+
+/// What an answer makes of its connection; an upgrade, that it is in phase `upgraded`.
+pub(crate) fn conclude(
+    mut response: Response<Body>,
+    connection: &Connection,
+    connections: &Connections,
+    upgraded: Phase,
+) -> Response<Body> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connections.upgraded(connection, upgraded);
+    } else if connection.is_finishing() {
+        // A first request that came during a drain may be answered before hyper is told to finish.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether a path is one of these engines', as the engine decides it: its path itself or one below it.
+pub(crate) fn is_at_one_of(path: &str, engine_paths: &[String]) -> bool {
+    let below = |engine: &String| path.strip_prefix(engine.as_str());
+    engine_paths.iter().filter_map(below).any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A handler's panic costs its own request an error 500.
@@ -98,5 +121,25 @@ where
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_logged) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_the_engine_by_its_path() {
+        let paths = ["/socket.io".to_owned(), "/other".to_owned()];
+        for (path, expected) in [
+            ("/socket.io", true),
+            ("/socket.io/", true),
+            ("/other/below", true),
+            ("/socket.iona/", false),
+            ("/sock", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_at_one_of(path, &paths), expected, "{path}");
+        }
     }
 }

@@ -2,12 +2,10 @@
 
 mod app;
 mod probe;
-mod session;
 
-pub(crate) use app::App;
+pub(crate) use app::{App, conclude, is_at_one_of};
 pub(crate) use probe::{Probe, ProbeError};
 
-/// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate and the close
-/// of a session. It comes from no client; middleware may let it pass where it would ask a client for more.
-#[derive(Clone, Copy, Debug)]
-pub struct Internal;
+/// Marks a request that the worker itself makes, in its extensions: the handshake of the READY gate. It comes from no
+/// client; middleware may let it pass where it would ask a client for more.
+pub use engineioxide::control::Internal;

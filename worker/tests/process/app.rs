@@ -42,18 +42,27 @@ async fn application(worker: Worker) -> Result<Router, BoxError> {
     let identity = worker.identity().clone();
     io.ns("/", async move |socket: SocketRef| {
         socket.emit("welcome", &identity.worker.0).ok();
+        socket.on_disconnect(async || {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tracing::info!("goodbye");
+        });
         socket.on("echo", async |Data::<String>(text), ack: AckSender<_>| drop(ack.send(&text)));
+        socket.on("flood", async |socket: SocketRef| {
+            let message = "x".repeat(100_000);
+            while socket.emit("flood", &message).is_ok() {}
+        });
+        socket.on("large", async |socket: SocketRef| drop(socket.emit("large", &"x".repeat(32 << 20))));
         socket.on("panic", async || panic!("one event"));
-        socket.on("panic at once", |_: SocketRef| {
-            if true {
-                panic!("before the handler's future");
-            }
-            async {}
+        socket.on("panic at once", |_: SocketRef| panics_at_once());
+        socket.on("panic at the end", async |socket: SocketRef| {
+            socket.on_disconnect(|_: SocketRef| panics_at_once());
         });
     })
     .await?;
+    io.ns("/panics", |_: SocketRef| panics_at_once()).await?;
     let row = worker.row();
     Ok(Router::new()
+        .route("/sockets", get(async move || io.sockets().len().to_string()))
         .route("/", get(async || "hello"))
         .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
         .route("/panic", get(panics))
@@ -71,6 +80,11 @@ async fn application(worker: Worker) -> Result<Router, BoxError> {
             }),
         )
         .layer(layer))
+}
+
+/// Panics in the part of a handler that is not its future.
+fn panics_at_once() -> std::future::Ready<()> {
+    panic!("before the handler's future");
 }
 
 async fn panics() -> &'static str {

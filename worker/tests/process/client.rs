@@ -91,16 +91,17 @@ pub fn open_polling(client: &mut Client) -> String {
     path
 }
 
+/// Asks for a WebSocket with a session of its own.
+pub const UPGRADE: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
 /// A raw WebSocket with a socket in the root namespace.
 pub struct WebSocket(pub Client);
 
 impl WebSocket {
     pub fn open(address: SocketAddr) -> Self {
         let mut client = Client::connect(address);
-        client.send(
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-        );
+        client.send(UPGRADE);
         assert_eq!(client.answer().status, 101);
         let mut socket = WebSocket(client);
         socket.send("40");
@@ -120,15 +121,33 @@ impl WebSocket {
         self.0.rest().is_some()
     }
 
+    /// Reads a frame: its first byte (RFC 6455 §5.2) and its payload.
+    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.0.0.read_exact(&mut head).unwrap();
+        assert_ne!(head[1], 127, "a longer frame than this client reads");
+        let mut length = [0, head[1]];
+        if head[1] == 126 {
+            self.0.0.read_exact(&mut length).unwrap();
+        }
+        let mut payload = vec![0; usize::from(u16::from_be_bytes(length))];
+        self.0.0.read_exact(&mut payload).unwrap();
+        (head[0], payload)
+    }
+
+    /// Reads frames up to a close frame and returns its code (RFC 6455 §5.5.1).
+    pub fn close_code(&mut self) -> u16 {
+        loop {
+            if let (0x88, payload) = self.frame() {
+                return u16::from_be_bytes([payload[0], payload[1]]);
+            }
+        }
+    }
+
     /// Reads frames up to one that contains this.
     pub fn hears(&mut self, text: &str) -> String {
         loop {
-            let mut head = [0; 2];
-            self.0.0.read_exact(&mut head).unwrap();
-            let mut payload = vec![0; usize::from(head[1])];
-            assert!(payload.len() < 126, "a longer frame than this client reads");
-            self.0.0.read_exact(&mut payload).unwrap();
-            let payload = String::from_utf8(payload).unwrap();
+            let payload = String::from_utf8(self.frame().1).unwrap();
             if payload.contains(text) {
                 return payload;
             }

@@ -18,8 +18,10 @@ use oxherd_contract::link::{self, SupervisorLink};
 use oxherd_contract::listen::Address;
 use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
+use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{
-    HttpSettings, Identity, LogFormat, LogSettings, SharedSettings, StockSettings, WorkerSettings,
+    ClusterSettings, EngineSettings, HttpSettings, Identity, LogFormat, LogSettings, SharedSettings,
+    StockSettings, WorkerSettings,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +61,17 @@ impl Default for Start {
                     connections_max: 1000,
                     half_open_max: 500,
                     header_timeout: PATIENCE * 3,
+                    keep_alive: PATIENCE * 3,
                     write_timeout: PATIENCE * 3,
+                    peek_timeout: Duration::from_secs(1),
                 },
+                engine: EngineSettings {
+                    payload_bytes_max: 1_000_000,
+                    slow_budget_bytes: 1 << 20,
+                    slow_after: PATIENCE * 3,
+                    flush_window: Duration::ZERO,
+                },
+                cluster: ClusterSettings { secrets: vec![Secret::new("the secret of all tests")] },
                 orphan_grace: Duration::from_secs(2),
                 stock: StockSettings::default(),
             },
@@ -116,6 +127,7 @@ impl Start {
             },
             row: ROW,
             bus: bus(),
+            siblings: siblings(),
             shared: self.shared,
         };
         link.send(&ToChild::Settings(Box::new(settings)), &[board.as_fd()]).unwrap();
@@ -246,4 +258,14 @@ fn bus() -> PathBuf {
         path
     });
     BUS.clone()
+}
+
+/// Where the workers of this test process have their sockets.
+fn siblings() -> PathBuf {
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::temp_dir().join(format!("oxherd-worker-test-{}.workers", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    });
+    DIRECTORY.clone()
 }

@@ -79,6 +79,10 @@ counters! {
     bytes_in,
     /// Bytes of WebSocket frames and polling bodies to clients.
     bytes_out,
+    /// The part of `bytes_in` that the engine read from plain sockets itself: no code around them sees it.
+    direct_bytes_in,
+    /// The part of `bytes_out` that the engine wrote to plain sockets itself.
+    direct_bytes_out,
     /// Packets from clients.
     packets_in,
     /// Queue items (one emit, ping or close each) to clients.

@@ -22,6 +22,7 @@
 
 mod admission;
 mod counters;
+mod dismantle;
 mod handle;
 mod options;
 mod shutdown;
@@ -42,12 +43,13 @@ pub(crate) use self::counters::Counter;
 pub use self::{
     admission::{Admission, Internal},
     counters::{Counters, Snapshot},
+    dismantle::{BareSocket, Dismantle, Dismantled},
     handle::SessionHandle,
     options::{Conduct, Options},
     shutdown::Pace,
     tag::SessionTagger,
 };
-pub use crate::proto::{close::CloseCode, refused::Refusal};
+pub use crate::proto::{close::CloseCode, query::SidParam, refused::Refusal};
 use crate::session::Owner;
 
 /// Options, hooks, counters and the registry of the sessions that were opened with them. Cheap to clone.

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use super::{Admission, SessionTagger};
+use super::{Admission, Dismantle, SessionTagger};
 
 /// What the sessions of a [`Control`](super::Control) may do.
 ///
@@ -25,6 +25,8 @@ pub struct Options {
     pub tagger: Option<Arc<dyn SessionTagger>>,
     /// Asked before a session exists. Default: all are welcome.
     pub admission: Option<Arc<dyn Admission>>,
+    /// How the socket comes out of what the server has put around it. Default: it has put nothing around it.
+    pub dismantle: Option<Dismantle>,
     /// Bytes that may wait for one client (on the wire, and 64 for each packet). Beyond them the session is closed and
     /// counted ([`Snapshot::slow_over_budget`](super::Snapshot::slow_over_budget)), unless writing at once makes room;
     /// a single message may be larger. Takes the place of `max_buffer_size`, which drops packets in silence.
@@ -66,6 +68,7 @@ impl Default for Options {
             conduct: Conduct::default(),
             tagger: None,
             admission: None,
+            dismantle: None,
             slow_budget: None,
             slow_after: None,
             flush_window: Duration::ZERO,
@@ -80,6 +83,7 @@ impl fmt::Debug for Options {
             .field("conduct", &self.conduct)
             .field("tagger", &self.tagger.is_some())
             .field("admission", &self.admission.is_some())
+            .field("dismantle", &self.dismantle.is_some())
             .field("slow_budget", &self.slow_budget)
             .field("slow_after", &self.slow_after)
             .field("flush_window", &self.flush_window)

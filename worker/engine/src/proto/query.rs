@@ -62,10 +62,40 @@ fn parse_sid(text: &str, tagger: Option<&dyn SessionTagger>) -> Option<Sid> {
     tagger.check(sid, tag).then_some(sid)
 }
 
-enum SidParam<'a> {
+/// The `sid` parameter of a query as the engine reads it, for routers in front of it: whoever read it in another way
+/// could send a client to somebody else's session.
+///
+/// ```
+/// use engineioxide::control::SidParam;
+///
+/// assert_eq!(SidParam::of("EIO=4&transport=polling"), SidParam::Absent);
+/// assert_eq!(SidParam::of("transport=polling&s%69d=a%2Eb"), SidParam::Once("a.b".into()));
+/// assert_eq!(SidParam::of("sid=a&sid=a"), SidParam::Repeated);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SidParam<'a> {
+    /// There is none: the request wants a new session.
     Absent,
+    /// Its decoded value.
     Once(Cow<'a, str>),
+    /// It is there more than once, which is refused.
     Repeated,
+}
+
+impl<'a> SidParam<'a> {
+    /// The one of this query, which is the part of a URI behind the `?`.
+    pub fn of(query: &'a str) -> Self {
+        let mut sid = Self::Absent;
+        parameters(query).filter(|(name, _)| name == "sid").for_each(|(_, value)| sid.see(value));
+        sid
+    }
+
+    fn see(&mut self, value: &'a str) {
+        *self = match self {
+            Self::Absent => Self::Once(percent_decode(value)),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
 }
 
 struct Params<'a> {
@@ -77,22 +107,22 @@ struct Params<'a> {
 impl<'a> Params<'a> {
     fn read(query: &'a str) -> Self {
         let mut params = Params { transport: None, protocol: None, sid: SidParam::Absent };
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match &*percent_decode(name) {
+        for (name, value) in parameters(query) {
+            match &*name {
                 "transport" => _ = params.transport.get_or_insert_with(|| percent_decode(value)),
                 "EIO" => _ = params.protocol.get_or_insert_with(|| percent_decode(value)),
-                "sid" => {
-                    params.sid = match params.sid {
-                        SidParam::Absent => SidParam::Once(percent_decode(value)),
-                        SidParam::Once(_) | SidParam::Repeated => SidParam::Repeated,
-                    }
-                }
+                "sid" => params.sid.see(value),
                 _ => {}
             }
         }
         params
     }
+}
+
+/// Names, decoded, and values, as they stand.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| (percent_decode(name), value))
 }
 
 /// Decodes `%41` to `A`. What is not such a pair stays as it is; what is not UTF-8 becomes U+FFFD: neither can

@@ -49,8 +49,14 @@ impl Session {
                 Manner::Answer(_) => self.counters().queued_bytes.sub(state.queue.clear_unstarted() as u64),
                 Manner::Silent | Manner::Reset => self.drop_queue(&mut state),
             }
-            // A poll has to be answered, and the close packet is what ends a polling client in order.
-            if !is_websocket || matches!(manner, Manner::Orderly(_)) {
+            let says_close = match (&state.link, manner) {
+                (_, Manner::Orderly(_)) => true,
+                // A poll has to be answered; without one, a client that has said goodbye itself does not come for it.
+                (Link::Polling(polling), Manner::Answer(_)) => polling.is_polled(),
+                (Link::Polling(_), _) => true,
+                (Link::Websocket(_) | Link::Gone(_), _) => false,
+            };
+            if says_close {
                 self.enqueue(&mut state, Item::Close);
             }
             if let (true, Manner::Orderly(code) | Manner::Answer(code)) = (is_websocket, manner) {
@@ -140,7 +146,8 @@ impl Session {
         }
         let mut payload = Payload::default();
         let left = state.queue.fill(&mut payload, max);
-        self.account(left, payload.len());
+        self.account(left);
+        self.counters().bytes_out.add(payload.len() as u64);
         Some(payload.into_text())
     }
 

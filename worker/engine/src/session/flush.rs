@@ -138,14 +138,14 @@ impl Session {
             };
             round += bytes;
             *moves = moves.wrapping_add(1);
-            self.account(queue.advance(bytes), bytes);
+            writer.count(bytes, counters);
+            self.account(queue.advance(bytes));
         }
     }
 
-    /// Counts what went out: `sent` bytes of frames or payload.
-    pub(super) fn account(&self, left: Left, sent: usize) {
+    /// Counts what left the queue.
+    pub(super) fn account(&self, left: Left) {
         let counters = self.counters();
-        counters.bytes_out.add(sent as u64);
         counters.packets_out.add(left.items);
         counters.queued_bytes.add(left.joined as u64);
         counters.queued_bytes.sub(left.bytes as u64);

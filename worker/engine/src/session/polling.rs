@@ -105,7 +105,8 @@ impl PollClaim {
         }
         let mut payload = Payload::default();
         let left = state.queue.fill(&mut payload, max);
-        session.account(left, payload.len());
+        session.account(left);
+        session.counters().bytes_out.add(payload.len() as u64);
         if !payload.is_empty() || !is_open {
             return task::Poll::Ready(Poll::Payload(payload.into_text()));
         }

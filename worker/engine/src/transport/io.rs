@@ -1,9 +1,11 @@
 //! A WebSocket's byte stream in two halves: its own task reads, the flush task writes.
 //!
-//! TCP and Unix sockets are used as such, taken out of hyper: both halves go to the kernel without a lock, and a write
-//! costs neither a waker nor tokio's budget. Anything else (TLS, a pipe of a test) is shared through a mutex.
+//! TCP and Unix sockets are used as such, taken out of hyper and of what the server has put around them: both halves go
+//! to the kernel without a lock, and a write costs neither a waker nor tokio's budget. Anything else (TLS, a pipe of a
+//! test) is shared through a mutex.
 
 use std::{
+    any::Any,
     fmt,
     io::{self, IoSlice},
     pin::Pin,
@@ -19,8 +21,16 @@ use tokio::{
     net::{TcpStream, UnixStream, tcp, unix},
 };
 
+use crate::control::{BareSocket, Counters, Dismantle, Dismantled};
+
 /// The half that the connection's task reads from.
-pub(crate) enum Reader {
+pub(crate) struct Reader {
+    /// Of who had the socket before; first, because it goes before the socket does.
+    _guard: Option<Box<dyn Any + Send>>,
+    stream: Readable,
+}
+
+enum Readable {
     Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
     Other(Arc<Mutex<Other>>),
@@ -45,18 +55,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Takes the stream out of hyper, with a copy of what hyper has read of it already: the bytes as they come are a view
 /// into hyper's read buffer and would keep all of it.
-pub(crate) fn split_upgraded(upgraded: Upgraded) -> (Reader, Writer, Vec<u8>) {
-    let upgraded = match take::<TcpStream>(upgraded) {
-        Ok((stream, early)) => {
-            let (reader, writer) = stream.into_split();
-            return (Reader::Tcp(reader), Writer::Tcp(writer), early.to_vec());
-        }
-        Err(upgraded) => upgraded,
+pub(crate) fn split_upgraded(upgraded: Upgraded, dismantle: Option<Dismantle>) -> (Reader, Writer, Vec<u8>) {
+    let dismantled = match dismantle {
+        Some(dismantle) => dismantle(upgraded),
+        None => Err(upgraded),
     };
-    match take::<UnixStream>(upgraded) {
-        Ok((stream, early)) => {
-            let (reader, writer) = stream.into_split();
-            (Reader::Unix(reader), Writer::Unix(writer), early.to_vec())
+    let found = dismantled.map(|Dismantled { socket, early, guard }| (socket, early, Some(guard)));
+    match found.or_else(bare) {
+        Ok((socket, early, guard)) => {
+            let (stream, writer) = halves(socket);
+            (Reader { _guard: guard, stream }, writer, early.to_vec())
         }
         Err(upgraded) => {
             let (reader, writer) = split(TokioIo::new(upgraded));
@@ -68,7 +76,31 @@ pub(crate) fn split_upgraded(upgraded: Upgraded) -> (Reader, Writer, Vec<u8>) {
 /// Shares any stream.
 pub(crate) fn split(stream: impl Stream + 'static) -> (Reader, Writer) {
     let other = Arc::new(Mutex::new(Other { stream: Box::new(stream), unflushed: false }));
-    (Reader::Other(other.clone()), Writer::Other(other))
+    (Reader { _guard: None, stream: Readable::Other(other.clone()) }, Writer::Other(other))
+}
+
+fn halves(socket: BareSocket) -> (Readable, Writer) {
+    match socket {
+        BareSocket::Tcp(stream) => {
+            let (reader, writer) = stream.into_split();
+            (Readable::Tcp(reader), Writer::Tcp(writer))
+        }
+        BareSocket::Unix(stream) => {
+            let (reader, writer) = stream.into_split();
+            (Readable::Unix(reader), Writer::Unix(writer))
+        }
+    }
+}
+
+type Found = (BareSocket, Bytes, Option<Box<dyn Any + Send>>);
+
+/// A socket that nothing is around.
+fn bare(upgraded: Upgraded) -> Result<Found, Upgraded> {
+    let upgraded = match take::<TcpStream>(upgraded) {
+        Ok((stream, early)) => return Ok((BareSocket::Tcp(stream), early, None)),
+        Err(upgraded) => upgraded,
+    };
+    take::<UnixStream>(upgraded).map(|(stream, early)| (BareSocket::Unix(stream), early, None))
 }
 
 /// The stream under hyper's own connection, or under hyper-util's that knows two protocols.
@@ -84,19 +116,27 @@ impl Reader {
     /// The number of bytes read; 0 at the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
-        let read = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buf),
-            Self::Other(other) => Pin::new(&mut lock(other).stream).poll_read(cx, &mut buf),
+        let read = match &mut self.stream {
+            Readable::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            Readable::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buf),
+            Readable::Other(other) => Pin::new(&mut lock(other).stream).poll_read(cx, &mut buf),
         };
         read.map_ok(|()| buf.filled().len())
     }
 
     /// Ends the other direction, if dropping the [`Writer`] did not.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
-            Self::Other(other) => Pin::new(&mut lock(other).stream).poll_shutdown(cx),
+        match &self.stream {
+            Readable::Tcp(_) | Readable::Unix(_) => Poll::Ready(Ok(())),
+            Readable::Other(other) => Pin::new(&mut lock(other).stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count(&self, bytes: usize, counters: &Counters) {
+        counters.bytes_in.add(bytes as u64);
+        if !matches!(self.stream, Readable::Other(_)) {
+            counters.direct_bytes_in.add(bytes as u64);
         }
     }
 }
@@ -144,6 +184,14 @@ impl Writer {
             Self::Tcp(stream) => stream.as_ref().poll_write_ready(cx).map(drop),
             Self::Unix(stream) => stream.as_ref().poll_write_ready(cx).map(drop),
             Self::Other(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Counts bytes that were written.
+    pub(crate) fn count(&self, bytes: usize, counters: &Counters) {
+        counters.bytes_out.add(bytes as u64);
+        if !matches!(self, Self::Other(_)) {
+            counters.direct_bytes_out.add(bytes as u64);
         }
     }
 

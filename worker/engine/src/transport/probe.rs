@@ -124,7 +124,10 @@ impl Probe {
         while !self.out.is_empty() {
             match self.writer.write(&[IoSlice::new(&self.out)], Some(waker)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => _ = self.out.drain(..written),
+                Ok(written) => {
+                    self.writer.count(written, self.claim.session.counters());
+                    self.out.drain(..written);
+                }
                 // So few bytes never fill a fresh socket; if they do, the deadline ends it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

@@ -24,6 +24,13 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    fn control(&self) -> &Control {
+        match self {
+            Self::Open(control, _) => control,
+            Self::TakeOver(claim) => claim.session.shard.control(),
+        }
+    }
+
     /// The upgrade of a session that exists and has none under way.
     pub(crate) fn take_over<H: EngineIoHandler>(engine: &EngineIo<H>, sid: Sid) -> Result<Self, Refused> {
         let socket = engine.get(sid).ok_or(Refused::UnknownSession)?;
@@ -36,7 +43,8 @@ impl Purpose {
 pub(crate) fn spawn<H: EngineIoHandler>(engine: Arc<EngineIo<H>>, upgrade: OnUpgrade, purpose: Purpose) {
     tokio::spawn(async move {
         let opened = Box::pin(async move {
-            let (reader, writer, early) = io::split_upgraded(upgrade.await.ok()?);
+            let dismantle = purpose.control().options().dismantle;
+            let (reader, writer, early) = io::split_upgraded(upgrade.await.ok()?, dismantle);
             begin(engine, reader, writer, early, purpose)
         });
         if let Some(connection) = opened.await {

@@ -152,7 +152,7 @@ impl<H: EngineIoHandler> Connection<H> {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, mut bytes: &mut [u8]) {
-        self.socket.session.counters().bytes_in.add(bytes.len() as u64);
+        self.reader.count(bytes.len(), self.socket.session.counters());
         let limits = self.engine.limits();
         loop {
             let go_on = match self.decoder.next(&mut bytes, limits) {
