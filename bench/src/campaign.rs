@@ -34,7 +34,10 @@ impl Campaign {
                 Workload::Storm { clients: 2000, transport: Transport::WebSocket },
                 Workload::Idle { clients: 5000 },
             ],
-            servers: Peer::ALL.into_iter().filter(|peer| *peer != Peer::Stock(2)).collect(),
+            servers: Peer::ALL
+                .into_iter()
+                .filter(|peer| !matches!(peer, Peer::Stock(2) | Peer::Paced(_)))
+                .collect(),
             rounds: 3,
             pace: Pace { warm_up: Duration::from_millis(1500), measure: Duration::from_secs(4) },
         }

@@ -6,18 +6,21 @@
 //!              │            ├──▶ generate   thousands of clients on one thread, open loop
 //!              │            ├──▶ check      receipts: gaps, duplicates, order
 //!              │            └──▶ measure    CPU and memory, from outside
-//!              └───────▶ report      medians with ranges, as a table and as JSON
+//!              └───────▶ report      medians with ranges, as a table and as JSON; goals, agreement read it
 //! ```
 //!
 //! It imports nothing of oxherd's: servers are programs, and all of them are treated alike.
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 pub mod campaign;
 pub mod check;
 pub mod generate;
+pub mod goals;
 pub mod histogram;
 pub mod measure;
 pub mod report;
 pub mod sample;
 pub mod servers;
+pub mod spread;
 pub mod workload;

@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bench::agreement::Agreement;
 use bench::campaign::Campaign;
+use bench::goals;
 use bench::measure::machine::Machine;
 use bench::report::Report;
 use bench::servers::{Peer, Programs};
@@ -35,13 +37,25 @@ struct Arguments {
     /// Another build of oxherd: the servers baseline-1 and baseline-2.
     #[arg(long)]
     baseline: Option<PathBuf>,
+    /// Runs nothing: prints, as one, what earlier runs on this machine and commit wrote.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    report: Vec<PathBuf>,
+    /// Runs nothing: tells how far the medians of two earlier runs are apart.
+    #[arg(long, value_name = "FILE", num_args = 2)]
+    compare: Vec<PathBuf>,
     /// Where all numbers go as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let done = match (arguments.report.as_slice(), arguments.compare.as_slice()) {
+        ([], [first, second]) => compare(first, second),
+        ([], _) => run(arguments),
+        ([first, parts @ ..], _) => report(first, parts),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -77,13 +91,37 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Err(error) => eprintln!("failed: {error}"),
     });
     let report = Report { machine, samples };
-    println!("{}", serde_json::to_string_pretty(&report.machine)?);
-    println!("{}", report.table());
+    print(&report)?;
     if let Some(directory) = arguments.json.parent() {
         fs::create_dir_all(directory)?;
     }
     fs::write(&arguments.json, serde_json::to_vec_pretty(&report)?)?;
     eprintln!("all numbers are in {}", arguments.json.display());
+    Ok(())
+}
+
+fn report(first: &Path, parts: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+    let mut report = read(first)?;
+    for part in parts {
+        report.append(read(part)?)?;
+    }
+    print(&report)
+}
+
+fn compare(first: &Path, second: &Path) -> Result<(), Box<dyn Error>> {
+    let Agreement { table, apart_max } = Agreement::of(&read(first)?, &read(second)?);
+    println!("{table}\nat most {:.1} % apart", apart_max * 100.0);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Report, Box<dyn Error>> {
+    let report = fs::read(path).map_err(Into::into).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    report.map_err(|error: Box<dyn Error>| format!("cannot read {}: {error}", path.display()).into())
+}
+
+fn print(report: &Report) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string_pretty(&report.machine)?);
+    println!("{}{}", report.table(), goals::table(report));
     Ok(())
 }
 

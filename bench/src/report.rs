@@ -3,13 +3,23 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::measure::machine::Machine;
 use crate::sample::Sample;
+use crate::spread::Spread;
+
+/// Reports that must not stand in one table.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("one report is of {first}, another of {other}")]
+pub struct NotOneRun {
+    first: String,
+    other: String,
+}
 
 /// All that a run of the benchmark found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where and with what.
     pub machine: Machine,
@@ -17,15 +27,18 @@ pub struct Report {
     pub samples: Vec<Sample>,
 }
 
-/// What several runs say of one number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
 impl Report {
+    /// Takes the samples of another part of the same campaign: of one commit on one machine.
+    pub fn append(&mut self, part: Report) -> Result<(), NotOneRun> {
+        let what = |machine: &Machine| format!("{} on {}, {}", machine.commit, machine.kernel, machine.cpu);
+        let (first, other) = (what(&self.machine), what(&part.machine));
+        if first != other {
+            return Err(NotOneRun { first, other });
+        }
+        self.samples.extend(part.samples);
+        Ok(())
+    }
+
     /// A Markdown table for each workload, servers as rows. Void runs are left out and counted.
     pub fn table(&self) -> String {
         let mut text = String::new();
@@ -46,9 +59,8 @@ impl Report {
             if !servers.contains(&sample.server.as_str()) {
                 servers.push(&sample.server);
             }
-            columns.extend(
-                sample.values.iter().map(|(name, _)| *name).filter(|name| is_worth_a_column(name, &of_it)),
-            );
+            let names = sample.values.iter().map(|(name, _)| name.as_ref());
+            columns.extend(names.filter(|name| is_worth_a_column(name, &of_it)));
             let mut known = BTreeSet::new();
             columns.retain(|name| known.insert(*name));
         }
@@ -57,16 +69,15 @@ impl Report {
         let _ = writeln!(text, "\n### {workload}\n\n| server | {} | runs |", columns.join(" | "));
         let _ = writeln!(text, "|---|{}", "---:|".repeat(columns.len() + 1));
         for server in servers {
-            let runs: Vec<&&Sample> = of_it.iter().filter(|sample| sample.server == server).collect();
-            let valid: Vec<&&&Sample> = runs.iter().filter(|sample| sample.void.is_none()).collect();
             let cells = columns.iter().map(|column| {
-                let spread = Spread::of(valid.iter().filter_map(|sample| sample.get(column)).collect());
+                let spread = Spread::among(&self.samples, workload, server, column);
                 spread.map_or("–".to_owned(), |spread| spread.to_string())
             });
             let cells: Vec<String> = cells.collect();
-            let void = runs.len() - valid.len();
-            let count =
-                if void == 0 { valid.len().to_string() } else { format!("{} + {void} void", valid.len()) };
+            let runs = || of_it.iter().filter(|sample| sample.server == server);
+            let void = runs().filter(|sample| sample.void.is_some()).count();
+            let valid = runs().count() - void;
+            let count = if void == 0 { valid.to_string() } else { format!("{valid} + {void} void") };
             let _ = writeln!(text, "| {server} | {} | {count} |", cells.join(" | "));
         }
     }
@@ -84,35 +95,6 @@ fn rank(server: &str) -> usize {
     all.iter().position(|peer| peer.to_string() == server).unwrap_or(all.len())
 }
 
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (least, most) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median =
-            if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        Some(Spread { median, least, most })
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Spread { median, least, most } = *self;
-        let digits = |value: f64| match value.abs() {
-            0.0 => 0,
-            ..0.095 => 3,
-            ..9.95 => 2,
-            ..99.5 => 1,
-            _ => 0,
-        };
-        let places = digits(median);
-        if least == most {
-            return write!(f, "{median:.places$}");
-        }
-        write!(f, "{median:.places$} ({least:.places$}–{most:.places$})")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,16 +105,6 @@ mod tests {
         sample.put("lost", 0.0);
         sample.void = void.then(|| "why".to_owned());
         sample
-    }
-
-    #[test]
-    fn a_spread_is_a_median_with_its_range() {
-        assert_eq!(Spread::of(vec![]), None);
-        let spread = |values: &[f64]| Spread::of(values.to_vec()).unwrap().to_string();
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), "2.00 (1.00–3.00)");
-        assert_eq!(spread(&[1.0, 2.0]), "1.50 (1.00–2.00)");
-        assert_eq!(spread(&[100_000.4]), "100000");
-        assert_eq!(spread(&[0.0]), "0");
     }
 
     #[test]
@@ -147,5 +119,23 @@ mod tests {
         samples[0].values[1].1 = 3.0;
         let machine = Machine::look(std::path::Path::new("."));
         assert!(Report { machine, samples }.table().contains("| node | 9.00 | 3.00 | 1 |"));
+    }
+
+    #[test]
+    fn parts_of_different_commits_are_not_one_report() {
+        let part = |commit: &str| {
+            let machine = Machine::look(std::path::Path::new("."));
+            Report {
+                machine: Machine { commit: commit.into(), ..machine },
+                samples: vec![sample("a", 1.0, false)],
+            }
+        };
+        let mut report = part("one");
+        assert_eq!(report.append(part("one")), Ok(()));
+        assert_eq!(report.samples.len(), 2);
+        assert!(report.append(part("two")).is_err());
+        let text = serde_json::to_string(&report).unwrap();
+        let read: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.samples[1].get("cpu us/delivery"), Some(1.0));
     }
 }

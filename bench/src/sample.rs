@@ -1,6 +1,8 @@
 //! What one run of one workload against one server gave.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// The generator itself was the limit if its thread had more of a core than this.
 const OWN_CPU_MAX: f64 = 0.9;
@@ -8,7 +10,7 @@ const OWN_CPU_MAX: f64 = 0.9;
 const LATENESS_MAX_MS: f64 = 20.0;
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// The server's name.
     pub server: String,
@@ -19,7 +21,7 @@ pub struct Sample {
     /// Why the run proves nothing, if so.
     pub void: Option<String>,
     /// The numbers; each name has its unit.
-    pub values: Vec<(&'static str, f64)>,
+    pub values: Vec<(Cow<'static, str>, f64)>,
 }
 
 impl Sample {
@@ -30,12 +32,12 @@ impl Sample {
 
     /// Adds a number.
     pub fn put(&mut self, name: &'static str, value: f64) {
-        self.values.push((name, value));
+        self.values.push((name.into(), value));
     }
 
     /// A number that was measured.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
     /// Marks a run as void whose generator could not keep up: `cpu_share` of a core for its thread, and the time

@@ -56,6 +56,10 @@ pub enum Peer {
     Floor,
     /// oxherd with this many workers.
     Oxherd(u16),
+    /// oxherd with this many workers and a flush window: it writes less often, and so later.
+    Paced(u16),
+    /// Two floors with a relay between them: what nobody can be below who carries a message between processes.
+    Relay,
     /// Another build of oxherd, to tell what a change is worth.
     Baseline(u16),
     /// socketioxide as it comes, one process with this many threads.
@@ -70,10 +74,12 @@ pub enum Peer {
 
 impl Peer {
     /// All, in the order of a report.
-    pub const ALL: [Peer; 8] = [
+    pub const ALL: [Peer; 10] = [
         Peer::Floor,
+        Peer::Relay,
         Peer::Oxherd(1),
         Peer::Oxherd(2),
+        Peer::Paced(1),
         Peer::Stock(1),
         Peer::Stock(2),
         Peer::Node,
@@ -86,12 +92,16 @@ impl Peer {
 
     /// Whether it is a build of oxherd.
     pub fn is_oxherd(self) -> bool {
-        matches!(self, Peer::Oxherd(_) | Peer::Baseline(_))
+        matches!(self, Peer::Oxherd(_) | Peer::Paced(_) | Peer::Baseline(_))
     }
 
     /// Whether no message of it has to cross from one process to another.
     pub fn is_one_process(self) -> bool {
-        !matches!(self, Peer::Oxherd(2..) | Peer::Baseline(2..) | Peer::NodeCluster | Peer::NodeRedis)
+        match self {
+            Peer::Oxherd(workers) | Peer::Paced(workers) | Peer::Baseline(workers) => workers == 1,
+            Peer::Floor | Peer::Stock(_) | Peer::Node => true,
+            Peer::Relay | Peer::NodeCluster | Peer::NodeRedis => false,
+        }
     }
 }
 
@@ -100,6 +110,8 @@ impl fmt::Display for Peer {
         match self {
             Peer::Floor => f.pad("floor"),
             Peer::Oxherd(workers) => f.pad(&format!("oxherd-{workers}")),
+            Peer::Relay => f.pad("relay"),
+            Peer::Paced(workers) => f.pad(&format!("paced-{workers}")),
             Peer::Baseline(workers) => f.pad(&format!("baseline-{workers}")),
             Peer::Stock(threads) => f.pad(&format!("stock-{threads}")),
             Peer::Node => f.pad("node"),
@@ -128,14 +140,19 @@ pub fn start(peer: Peer, programs: &Programs) -> Result<Running, ServerError> {
     match peer {
         Peer::Floor => running.spawn(&programs.floor, &[&running.port()])?,
         Peer::Stock(threads) => running.spawn(&programs.stock, &[&running.port(), &threads.to_string()])?,
-        Peer::Oxherd(workers) => oxherd::start(&mut running, &programs.oxherd, workers)?,
-        Peer::Baseline(workers) => oxherd::start(&mut running, &programs.baseline, workers)?,
+        Peer::Relay => {
+            running.spawn(&programs.relay, &[&running.port()])?;
+            running.until_it_says("ready")?;
+        }
+        Peer::Oxherd(workers) => oxherd::start(&mut running, &programs.oxherd, workers, "")?,
+        Peer::Paced(workers) => oxherd::start(&mut running, &programs.oxherd, workers, oxherd::PACED)?,
+        Peer::Baseline(workers) => oxherd::start(&mut running, &programs.baseline, workers, "")?,
         Peer::Node => node::start(&mut running, programs)?,
         Peer::NodeCluster => node::start_cluster(&mut running, programs, node::Over::Ipc)?,
         Peer::NodeRedis => node::start_cluster(&mut running, programs, node::Over::Redis)?,
     }
     running.until_it_answers()?;
-    if let Peer::Oxherd(workers) | Peer::Baseline(workers) = peer {
+    if let Peer::Oxherd(workers) | Peer::Paced(workers) | Peer::Baseline(workers) = peer {
         oxherd::until_all_are_ready(&running, programs, workers)?;
     }
     Ok(running)

@@ -9,9 +9,17 @@ use super::{Programs, Running, ServerError};
 /// Settings that a comparison needs. The generator's crowds come and go faster than any users.
 const CONFIG: &str = "stop_timeout = \"1s\"\n[log]\nfilter = \"warn\"\n";
 
-pub(super) fn start(running: &mut Running, program: &Path, workers: u16) -> Result<(), ServerError> {
+/// A window in which each client of a fan-out at 100 messages a second gets two or three of them.
+pub(super) const PACED: &str = "[flush]\nwindow = \"25ms\"\n";
+
+pub(super) fn start(
+    running: &mut Running,
+    program: &Path,
+    workers: u16,
+    more: &str,
+) -> Result<(), ServerError> {
     let config = running.file("config.toml");
-    fs::write(&config, CONFIG).map_err(ServerError::Prepare)?;
+    fs::write(&config, [CONFIG, more].concat()).map_err(ServerError::Prepare)?;
     let (control, listen) = (running.file("control"), running.address().to_string());
     let arguments = [
         "--config",

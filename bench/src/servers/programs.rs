@@ -18,6 +18,8 @@ pub struct Programs {
     pub stock: PathBuf,
     /// The floor.
     pub floor: PathBuf,
+    /// Two floors and what is between them.
+    pub relay: PathBuf,
     /// The scripts of the Node servers, with their packages.
     pub node: PathBuf,
 }
@@ -47,7 +49,7 @@ impl Programs {
         };
         // Each by itself: together they would get each other's features, which no user's build has.
         run(cargo().arg(&target).args(["-p", "oxherd", "--bin", "oxherd"]))?;
-        run(cargo().arg(&target).args(["-p", "bench", "--bin", "floor"]))?;
+        run(cargo().arg(&target).args(["-p", "bench", "--bin", "floor", "--bin", "relay"]))?;
         run(cargo().arg(&stock_target).args(["--manifest-path", "bench/peers/stock/Cargo.toml"]))?;
         // npm writes it when an installation is complete.
         let installed = node.join("node_modules/.package-lock.json");
@@ -58,6 +60,7 @@ impl Programs {
             baseline,
             oxherd: release.join("oxherd"),
             floor: release.join("floor"),
+            relay: release.join("relay"),
             stock: stock_target.join("release/stock"),
             node,
             repository,

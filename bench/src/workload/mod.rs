@@ -124,10 +124,15 @@ impl Workload {
             }
             _ => false,
         };
-        match self {
+        match (peer, self) {
             // What crosses processes needs two; the floor tells what the rest of the way costs.
-            Workload::Hop { .. } => peer == Peer::Floor || !peer.is_one_process(),
-            _ => peer != Peer::Floor || !over_http,
+            (_, Workload::Hop { .. }) => peer == Peer::Floor || !peer.is_one_process(),
+            (Peer::Relay, _) => false,
+            // A window is for what is said to many.
+            (Peer::Paced(_), Workload::FanOut { .. } | Workload::Saturation { .. }) => !over_http,
+            (Peer::Paced(_), _) => false,
+            (Peer::Floor, _) => !over_http,
+            _ => true,
         }
     }
 
