@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::spread::{Spread, places};
 
 /// The numbers that two runs on one machine should agree on; latencies depend on whatever else it does.
-const COMPARED: [&str; 3] = ["cpu us/delivery", "cpu us/connect", "private KB/client"];
+const COMPARED: [&str; 3] = ["cost/delivery", "cost/connect", "private KB/client"];
 
 /// Two reports side by side.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ mod tests {
     fn report(values: &[(&str, f64)]) -> Report {
         let samples = values.iter().map(|(server, value)| {
             let mut sample = Sample::new((*server).into(), "fan-out".into(), 1);
-            sample.put("cpu us/delivery", *value);
+            sample.put("cost/delivery", *value);
             sample
         });
         Report { machine: Machine::look(Path::new(".")), samples: samples.collect() }
@@ -74,7 +74,7 @@ mod tests {
         let agreement = Agreement::of(&first, &report(&[("floor", 5.5), ("stock", 7.0)]));
         assert!((agreement.apart_max - 0.1).abs() < 1e-9);
         let last = agreement.table.lines().last().unwrap();
-        assert_eq!(last, "| fan-out | floor | cpu us/delivery | 5.00 | 5.50 | +10.0 % |");
+        assert_eq!(last, "| fan-out | floor | cost/delivery | 5.00 | 5.50 | +10.0 % |");
         assert_eq!(agreement.table.lines().count(), 3);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::cores::Cores;
 use crate::generate::Transport;
 use crate::sample::Sample;
 use crate::servers::{self, Peer, Programs};
@@ -82,7 +83,12 @@ impl Campaign {
     }
 
     /// Runs it; `tell` gets each sample, or what prevented it, as it comes.
-    pub fn run(&self, programs: &Programs, mut tell: impl FnMut(&Result<Sample, String>)) -> Vec<Sample> {
+    pub fn run(
+        &self,
+        programs: &Programs,
+        cores: &Cores,
+        mut tell: impl FnMut(&Result<Sample, String>),
+    ) -> Vec<Sample> {
         let mut samples = Vec::new();
         for round in 1..=self.rounds {
             for workload in &self.workloads {
@@ -90,7 +96,7 @@ impl Campaign {
                 let shift = (round - 1) % self.servers.len().max(1);
                 let (late, early) = self.servers.split_at(shift);
                 for peer in early.iter().chain(late).filter(|peer| workload.suits(**peer)) {
-                    let sample = self.once(programs, *workload, *peer, round);
+                    let sample = self.once(programs, cores, *workload, *peer, round);
                     tell(&sample);
                     samples.extend(sample.ok());
                 }
@@ -102,11 +108,15 @@ impl Campaign {
     fn once(
         &self,
         programs: &Programs,
+        cores: &Cores,
         workload: Workload,
         peer: Peer,
         round: usize,
     ) -> Result<Sample, String> {
+        let dealt = |result: Result<(), nix::Error>| result.map_err(|error| format!("cores: {error}"));
+        dealt(cores.start_servers())?;
         let server = servers::start(peer, programs).map_err(|error| format!("{peer}: {error}"))?;
+        dealt(cores.generate())?;
         workload.run(&server, self.pace, round).map_err(|error| format!("{peer}, {workload}: {error}"))
     }
 }

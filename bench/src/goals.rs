@@ -24,15 +24,15 @@ const FAN_OUT: &str = "fan-out 1000 x 100/s";
 const SATURATION: &str = "saturation 1000";
 
 const GOALS: [Goal; 11] = [
-    goal(FAN_OUT, "oxherd-1", "cpu us/delivery", Limit::Times(1.2, "floor")),
-    goal(FAN_OUT, "oxherd-2", "cpu us/delivery", Limit::Times(1.2, "floor")),
-    goal(FAN_OUT, "oxherd-2", "cpu us/delivery", Limit::Times(0.5, "node-redis")),
-    goal(FAN_OUT, "paced-1", "cpu us/delivery", Limit::Times(1.0, "floor")),
-    goal(SATURATION, "oxherd-1", "cpu us/delivery", Limit::Times(0.2, "node")),
-    goal(SATURATION, "oxherd-2", "cpu us/delivery", Limit::Times(0.2, "node-redis")),
+    goal(FAN_OUT, "oxherd-1", "cost/delivery", Limit::Times(1.2, "floor")),
+    goal(FAN_OUT, "oxherd-2", "cost/delivery", Limit::Times(1.2, "floor")),
+    goal(FAN_OUT, "oxherd-2", "cost/delivery", Limit::Times(0.5, "node-redis")),
+    goal(FAN_OUT, "paced-1", "cost/delivery", Limit::Times(1.0, "floor")),
+    goal(SATURATION, "oxherd-1", "cost/delivery", Limit::Times(0.2, "node")),
+    goal(SATURATION, "oxherd-2", "cost/delivery", Limit::Times(0.2, "node-redis")),
     goal("idle 5000", "oxherd-1", "private KB/client", Limit::Value(4.0)),
     goal("idle 5000", "oxherd-1", "supervisor private MB", Limit::Value(5.0)),
-    goal("storm 2000 websocket", "oxherd-1", "cpu us/connect", Limit::Times(0.7, "stock-1")),
+    goal("storm 2000 websocket", "oxherd-1", "cost/connect", Limit::Times(0.7, "stock-1")),
     goal("hop to 1 x 10000/s", "oxherd-2", "p99 ms", Limit::Times(3.0, "relay")),
     goal(FAN_OUT, "oxherd-2", "start ms", Limit::Value(300.0)),
 ];
@@ -87,7 +87,7 @@ mod tests {
     fn a_goal_is_met_missed_or_left_out() {
         let sample = |server: &str, value| {
             let mut sample = Sample::new(server.into(), FAN_OUT.into(), 1);
-            sample.put("cpu us/delivery", value);
+            sample.put("cost/delivery", value);
             sample
         };
         let samples = vec![sample("floor", 5.0), sample("oxherd-1", 5.5), sample("oxherd-2", 7.0)];

@@ -15,6 +15,7 @@
 pub mod agreement;
 pub mod campaign;
 pub mod check;
+pub mod cores;
 pub mod generate;
 pub mod goals;
 pub mod histogram;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bench::agreement::Agreement;
 use bench::campaign::Campaign;
+use bench::cores::Cores;
 use bench::goals;
 use bench::measure::machine::Machine;
 use bench::report::Report;
@@ -22,7 +23,7 @@ struct Arguments {
     /// Everything, five times: hours rather than minutes.
     #[arg(long)]
     full: bool,
-    /// Only workloads of these kinds: fan-out, saturation, rooms, hop, storm, polling, idle. Comma-separated.
+    /// Only these workloads, by name, or by kind: fan-out, saturation, rooms, hop, storm, polling, idle. Comma-separated.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these servers. Comma-separated.
@@ -67,8 +68,10 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut campaign = if arguments.full { Campaign::full() } else { Campaign::short() };
     if !arguments.only.is_empty() {
-        // Whoever names a kind gets all of it.
-        let of_kind = |workload: &Workload| arguments.only.contains(&workload.kind());
+        // Whoever names a kind gets all of it, from the full campaign.
+        let of_kind = |workload: &Workload| {
+            [workload.kind(), workload.to_string()].iter().any(|name| arguments.only.contains(name))
+        };
         campaign.workloads = Campaign::full().workloads.into_iter().filter(of_kind).collect();
     }
     if !arguments.servers.is_empty() {
@@ -81,7 +84,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     eprintln!("building and installing what is compared ...");
     let programs = Programs::prepare(arguments.baseline.unwrap_or_default())?;
     let machine = Machine::look(&programs.repository);
-    let samples = campaign.run(&programs, |sample| match sample {
+    let samples = campaign.run(&programs, &Cores::deal()?, |sample| match sample {
         Ok(sample) => {
             let values = sample.values.iter().map(|(name, value)| format!("{name} {value:.2}"));
             let values = values.collect::<Vec<_>>().join(", ");

@@ -1,6 +1,7 @@
 //! What one run of one workload against one server gave.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,18 @@ impl Sample {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
+    /// Adds what a server spent on `count` things: `names` are that of the CPU time of one in microseconds and that of
+    /// the same in yardsticks, a number without a unit.
+    pub fn put_cost(&mut self, names: [&'static str; 2], cpu: Duration, count: u64, yardstick: Duration) {
+        let each_us = cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
+        let yardstick_us = yardstick.as_secs_f64() * 1e6;
+        self.put(names[0], each_us);
+        self.put("yardstick us", yardstick_us);
+        if yardstick_us > 0.0 {
+            self.put(names[1], each_us / yardstick_us);
+        }
+    }
+
     /// Marks a run as void whose generator could not keep up: `cpu_share` of a core for its thread, and the time
     /// by which the latest hundredth of its messages was late.
     pub fn judge_generator(&mut self, cpu_share: f64, late_ms_p99: f64) {
@@ -56,6 +69,13 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cost_is_given_in_microseconds_and_in_yardsticks() {
+        let mut sample = Sample::new("a".into(), "b".into(), 1);
+        sample.put_cost(["us", "cost"], Duration::from_millis(60), 10_000, Duration::from_micros(4));
+        assert_eq!((sample.get("us"), sample.get("cost")), (Some(6.0), Some(1.5)));
+    }
 
     #[test]
     fn a_run_whose_generator_was_the_limit_is_void() {

@@ -58,6 +58,8 @@ pub struct Outcome {
     pub lateness: Latencies,
     /// The generator's own CPU time.
     pub own_cpu: Duration,
+    /// What one small message over loopback took of a core meanwhile.
+    pub yardstick: Duration,
 }
 
 /// The name of a room.
@@ -70,6 +72,7 @@ impl Swarm {
     pub fn bear(&mut self, load: &Load<'_>) -> Result<Outcome, SwarmError> {
         self.phase += 1;
         let cpu_before = cpu::of_this_thread();
+        self.yardstick.take();
         let mut run = Run::new(load, self);
         loop {
             let now = run.begun.elapsed();
@@ -81,7 +84,7 @@ impl Swarm {
             self.turn(LOOK, &mut run)?;
         }
         let own_cpu = cpu::of_this_thread().saturating_sub(cpu_before);
-        Ok(run.finish(own_cpu))
+        Ok(run.finish(own_cpu, self.yardstick.take()))
     }
 }
 
@@ -152,7 +155,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(self, own_cpu: Duration) -> Outcome {
+    fn finish(self, own_cpu: Duration, yardstick: Duration) -> Outcome {
         let senders = self.load.senders;
         let mut by_room: HashMap<usize, Vec<(u32, u64)>> = HashMap::new();
         for (turn, sender) in senders.iter().enumerate() {
@@ -173,6 +176,7 @@ impl<'a> Run<'a> {
             latencies: self.latencies,
             lateness: self.lateness,
             own_cpu,
+            yardstick,
         }
     }
 }

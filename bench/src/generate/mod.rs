@@ -17,6 +17,7 @@ pub mod packet;
 pub mod schedule;
 pub mod socket;
 pub mod swarm;
+mod yardstick;
 
 pub use client::{Stage, Transport};
 pub use load::{Load, Measured, Outcome};

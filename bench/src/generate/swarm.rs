@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::client::{Client, ClientError, Line, Stage, Transport};
 use super::message::Label;
+use super::yardstick::Yardstick;
 use crate::histogram::Latencies;
 
 /// Events of one look at epoll.
@@ -37,6 +38,9 @@ pub enum SwarmError {
     /// A client could not even begin.
     #[error("a client cannot connect")]
     Connect(#[source] io::Error),
+    /// The yardstick's connection.
+    #[error("the yardstick fails")]
+    Yardstick(#[source] io::Error),
     /// Too few got through.
     #[error("{ready} of {count} clients connected")]
     Stuck {
@@ -68,6 +72,8 @@ pub struct Arrived {
     pub latencies: Latencies,
     /// Clients that the server did not take.
     pub failed: usize,
+    /// What one small message over loopback took of a core meanwhile.
+    pub yardstick: Duration,
 }
 
 /// The clients of one server.
@@ -83,6 +89,7 @@ pub struct Swarm {
     changed: VecDeque<usize>,
     pub(super) phase: u32,
     gone: usize,
+    pub(super) yardstick: Yardstick,
 }
 
 impl Swarm {
@@ -102,6 +109,7 @@ impl Swarm {
             changed: VecDeque::new(),
             phase: 0,
             gone: 0,
+            yardstick: Yardstick::new().map_err(SwarmError::Yardstick)?,
         })
     }
 
@@ -122,7 +130,8 @@ impl Swarm {
         let begun = Instant::now();
         let mut last = begun;
         let mut since = Vec::with_capacity(arrival.count);
-        let mut arrived = Arrived { took: Duration::ZERO, latencies: Latencies::new(), failed: 0 };
+        let (took, yardstick) = (Duration::ZERO, self.yardstick.take());
+        let mut arrived = Arrived { took, latencies: Latencies::new(), failed: 0, yardstick };
         let mut ready = 0;
         self.changed.clear();
         while ready + arrived.failed < arrival.count {
@@ -151,6 +160,7 @@ impl Swarm {
             return Err(SwarmError::Stuck { ready, count: arrival.count });
         }
         arrived.took = last - begun;
+        arrived.yardstick = self.yardstick.take();
         Ok(arrived)
     }
 
@@ -227,7 +237,7 @@ impl Swarm {
             self.speak(ear);
         }
         self.events = events;
-        Ok(())
+        self.yardstick.look().map_err(SwarmError::Yardstick)
     }
 
     fn speak(&mut self, ear: &mut impl Ear) {

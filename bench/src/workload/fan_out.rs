@@ -92,9 +92,9 @@ pub(super) fn bear(
 }
 
 pub(super) fn put(outcome: &Outcome, cpu: Duration, swarm: &Swarm, sample: &mut Sample) {
-    let delivered = outcome.delivered.max(1) as f64;
-    sample.put("cpu us/delivery", cpu.as_secs_f64() * 1e6 / delivered);
-    sample.put("deliveries/s", delivered / outcome.took.as_secs_f64().max(1e-9));
+    let names = ["cpu us/delivery", "cost/delivery"];
+    sample.put_cost(names, cpu, outcome.delivered, outcome.yardstick);
+    sample.put("deliveries/s", outcome.delivered as f64 / outcome.took.as_secs_f64().max(1e-9));
     for (name, share) in [("p50 ms", 0.5), ("p99 ms", 0.99), ("p99.9 ms", 0.999)] {
         sample.put(name, outcome.latencies.quantile(share).as_secs_f64() * 1e3);
     }

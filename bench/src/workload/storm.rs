@@ -22,9 +22,9 @@ pub(super) fn run(
     let arrived = swarm.connect(&Arrival { count: clients, transport, in_flight: IN_FLIGHT, room: None })?;
     let cpu = server.cpu().saturating_sub(before);
     let own = cpu::of_this_thread().saturating_sub(own);
-    let (seconds, connected) = (arrived.took.as_secs_f64(), (clients - arrived.failed) as f64);
-    sample.put("cpu us/connect", cpu.as_secs_f64() * 1e6 / connected);
-    sample.put("connects/s", connected / seconds);
+    let (seconds, connected) = (arrived.took.as_secs_f64(), clients - arrived.failed);
+    sample.put_cost(["cpu us/connect", "cost/connect"], cpu, connected as u64, arrived.yardstick);
+    sample.put("connects/s", connected as f64 / seconds);
     for (name, share) in [("p50 ms", 0.5), ("p99 ms", 0.99)] {
         sample.put(name, arrived.latencies.quantile(share).as_secs_f64() * 1e3);
     }
