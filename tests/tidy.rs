@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// Every crate by its folder, and the folders of the crates of ours that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
+const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("", &["supervisor", "supervisor/contract", "worker", "worker/bus"]),
+    ("bench", &[]),
     ("supervisor", &["supervisor/contract"]),
     ("supervisor/contract", &[]),
     ("worker", &["supervisor/contract", "worker/engine", "worker/adapter"]),

@@ -153,12 +153,15 @@ impl Writer {
             (Self::Other(other), _) => {
                 let mut other = lock(other);
                 other.unflushed = true;
-                let one = slices.iter().find(|slice| !slice.is_empty()).copied();
-                with_waker(waker, |cx| match one {
-                    Some(one) if !other.stream.is_write_vectored() => {
-                        Pin::new(&mut other.stream).poll_write(cx, &one)
+                with_waker(waker, |cx| match slices {
+                    [one] => Pin::new(&mut other.stream).poll_write(cx, one),
+                    _ if other.stream.is_write_vectored() => {
+                        Pin::new(&mut other.stream).poll_write_vectored(cx, slices)
                     }
-                    _ => Pin::new(&mut other.stream).poll_write_vectored(cx, slices),
+                    _ => {
+                        let one = slices.iter().find(|slice| !slice.is_empty());
+                        Pin::new(&mut other.stream).poll_write(cx, one.map_or(&[], |one| one))
+                    }
                 })
             }
         }
