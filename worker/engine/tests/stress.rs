@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    any::Any,
     collections::HashSet,
     sync::{
         Arc,
@@ -20,7 +21,7 @@ use engineioxide::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use support::{
-    raw::{CLOSE, Polling, WebSocket, frame},
+    raw::{CLOSE, Pending, Polling, WebSocket, frame},
     server::{Server, Setup},
     wait_until,
 };
@@ -232,4 +233,33 @@ fn noise_on_a_websocket_ends_that_session_only() {
     witness.expect_text("4still here");
     assert!(codes.contains(&1002), "{codes:?}");
     wait_until("only the witness is left", || server.control.sessions().len() == 1);
+}
+
+#[test]
+fn a_flood_of_one_client_lets_others_have_their_turn() {
+    const FLOOD: usize = 8000;
+    let packets = |separator: &str| format!("4hold{}", format!("{separator}4").repeat(FLOOD));
+    type Send = fn(&Server, String) -> Box<dyn Any>;
+    let post: Send = |server, packets| {
+        let client = Polling::open(server.addr);
+        Box::new(Pending::send(server.addr, "POST", &client.target(), &packets))
+    };
+    let frames: Send = |server, packets| {
+        let mut client = WebSocket::open(server.addr);
+        let frames = packets.split(' ').flat_map(|packet| frame(0x81, packet.as_bytes()));
+        client.raw(&frames.collect::<Vec<_>>());
+        Box::new(client)
+    };
+    for (what, flood, separator) in [("one body", post, "\x1e"), ("many frames", frames, " ")] {
+        let server = Server::start();
+        let mut other = WebSocket::open(server.addr);
+        // The only thread of the server waits in a handler until all is sent.
+        let held = server.echo.hold.lock().unwrap();
+        let _flooding = flood(&server, packets(separator));
+        wait_until("the thread waits", || server.echo.messages.load(Ordering::SeqCst) == 1);
+        other.text("4count");
+        drop(held);
+        let heard: usize = other.frame().text()[1..].parse().unwrap();
+        assert!(heard < FLOOD / 4, "{what}: {heard} packets came first");
+    }
 }
