@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod namespace;
+pub mod nginx;
 pub mod peer;
 pub mod process;
 
