@@ -23,8 +23,6 @@ const UPGRADES: u32 = 20;
 /// What a session has to complain about.
 #[derive(Debug, Deserialize)]
 struct Member {
-    number: u32,
-    worker: u16,
     official: bool,
     /// Answers other than 200.
     bad: Vec<String>,

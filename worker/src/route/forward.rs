@@ -59,8 +59,8 @@ impl Forwarder {
     ) -> Result<Response<Body>, ForwardError> {
         let Upstream::Sibling(worker) = upstream;
         let (mut head, body) = request.into_parts();
-        let client = if hop::is_upgrade(&head) { head.extensions.remove::<OnUpgrade>() } else { None };
         hop::forwarded(&mut head, peer, self.me);
+        let client = head.extensions.remove::<OnUpgrade>();
         head.extensions.clear();
         let (mut response, connection) = self.send(worker, Request::from_parts(head, body)).await?;
         match client {

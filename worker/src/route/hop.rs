@@ -82,7 +82,7 @@ pub(crate) fn answered(head: &mut response::Parts) {
 }
 
 /// Whether a client wants to leave HTTP.
-pub(crate) fn is_upgrade(head: &request::Parts) -> bool {
+fn is_upgrade(head: &request::Parts) -> bool {
     head.headers.contains_key(UPGRADE) && head.extensions.get::<hyper::upgrade::OnUpgrade>().is_some()
 }
 
@@ -169,6 +169,21 @@ mod tests {
         forwarded(&mut head, None, WorkerId(7));
         assert_eq!(names(&head.headers), ["accept", "content-length", "oxherd-worker"]);
         assert_eq!((head.version, head.uri.to_string().as_str()), (Version::HTTP_11, "/path?query"));
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_again_if_the_connection_can_be_upgraded() {
+        let mut request = Request::new(());
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let upgrade = hyper::upgrade::on(&mut request);
+        request.extensions_mut().insert(upgrade);
+        let mut head = request.into_parts().0;
+        head.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        forwarded(&mut head, None, WorkerId(7));
+        assert_eq!(
+            (&head.headers[UPGRADE], &head.headers[CONNECTION]),
+            (&"websocket".parse().unwrap(), &"upgrade".parse().unwrap())
+        );
     }
 
     #[test]
