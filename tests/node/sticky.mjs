@@ -26,7 +26,7 @@ function newAgent() {
 }
 
 const agent = newAgent();
-const AT_A_TIME = connections === "fresh" ? 8 : Infinity; // who polls with nothing to come keeps a connection from others
+const AT_A_TIME = connections === "fresh" ? 8 : Infinity;
 const HUM_EVERY_MS = 250;
 const members = [];
 
@@ -119,6 +119,24 @@ class Member {
   }
 }
 
+// Does it while everybody who is there asks for answers: else their polls would keep the few connections.
+async function humming(act) {
+  if (connections === "fresh") return act();
+  let acting = true;
+  const hum = async () => {
+    for (; acting; await sleep(HUM_EVERY_MS)) {
+      await Promise.all(members.filter(({ isOpen }) => isOpen).map((member) => member.ask("leave", "nothing")));
+    }
+  };
+  const hums = hum();
+  try {
+    return await act();
+  } finally {
+    acting = false;
+    await hums;
+  }
+}
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const steady = () => members.filter(({ lost }) => lost.length === 0);
 
@@ -130,17 +148,7 @@ await run({
     const openSome = async () => {
       for (let member; (member = waiting.shift()); ) await member.open();
     };
-    // Who is there asks for answers, so that its polls come back.
-    let opening = true;
-    const hum = async () => {
-      for (; opening; await sleep(HUM_EVERY_MS)) {
-        await Promise.all(members.filter(({ isOpen }) => isOpen).map((member) => member.ask("leave", "nothing")));
-      }
-    };
-    const humming = connections === "fresh" ? null : hum();
-    await Promise.all(Array.from({ length: Math.min(AT_A_TIME, count) }, openSome));
-    opening = false;
-    await humming;
+    await humming(() => Promise.all(Array.from({ length: Math.min(AT_A_TIME, count) }, openSome)));
     return members.map(({ worker }) => worker);
   },
 
@@ -174,7 +182,7 @@ await run({
       socket.close();
     };
     const numbers = Array.from({ length: count }, (_, number) => number);
-    for (let at = 0; at < count; at += 4) await Promise.all(numbers.slice(at, at + 4).map(upgradeOne));
+    await humming(() => Promise.all(numbers.map(upgradeOne)));
   },
 
   async close() {
