@@ -15,7 +15,7 @@ done
 cargo build --release -p oxherd --bins --examples --locked
 for round in $(seq "$rounds"); do
   printf '\n==> Round %s of %s, %s s a campaign\n' "$round" "$rounds" "$SOAK_SECONDS"
-  for campaign in crash hang orphans lifecycle listeners inheritance; do
+  for campaign in crash hang orphans lifecycle listeners inheritance sticky boxes; do
     cargo test --release -p oxherd --test "$campaign" --locked -- --test-threads=1 --nocapture
   done
 done

@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod network;
 pub mod peer;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod tls;
 

@@ -1,6 +1,7 @@
 //! A Node script that plays official clients and is told step by step what to do (`tests/node/steps.mjs`).
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -18,8 +19,14 @@ pub struct Peer {
 impl Peer {
     /// Starts a script of `tests/node`.
     pub fn start(script: &str, arguments: &[&str]) -> Peer {
+        Peer::trusting(script, arguments, None)
+    }
+
+    /// The same; it believes this certificate too.
+    pub fn trusting(script: &str, arguments: &[&str], certificate: Option<&Path>) -> Peer {
         let mut command = Command::new("node");
         command.arg(script).args(arguments).current_dir(node_directory());
+        command.envs(certificate.map(|certificate| ("NODE_EXTRA_CA_CERTS", certificate)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("node is missing: install Debian's nodejs");
         let (steps, answers) = (process.stdin.take(), process.stdout.take().unwrap());

@@ -21,7 +21,12 @@ pub struct Certificate {
 impl Certificate {
     /// Makes it, or takes the place of one that has these files.
     pub fn make(scratch: &Scratch, file: &str, host: &str) -> Certificate {
-        let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+        Certificate::make_for(scratch, file, &[host.to_owned()])
+    }
+
+    /// For several names or addresses.
+    pub fn make_for(scratch: &Scratch, file: &str, hosts: &[String]) -> Certificate {
+        let made = rcgen::generate_simple_self_signed(hosts).unwrap();
         let at = |extension| scratch.path().join(file).with_extension(extension);
         let certificate = Certificate { chain: at("pem"), key: at("key") };
         fs::write(&certificate.chain, made.cert.pem()).unwrap();

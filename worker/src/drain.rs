@@ -1,6 +1,7 @@
 //! Letting everybody go: HTTP after its request in flight, sessions by the engine's close, in steps. Official clients
 //! then come back by themselves, to somebody else.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use socketioxide::SocketIo;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Adapter;
-use crate::connection::{Connections, Phase};
+use crate::connection::Connections;
 use crate::orders::{Order, Orders};
 
 /// Sessions that are ended between two turns of everything else.
 const PACE: Pace =
     Pace { sessions: NonZeroUsize::new(64).expect("not zero"), every: Duration::from_millis(2) };
 
-/// How long a connection may still bring its first request.
+/// How long a connection may still bring its first request; a handshake that is under way is waited for before.
 const STRAGGLER_GRACE: Duration = Duration::from_secs(1);
 
 /// How often it is looked for what cannot be awaited.
@@ -28,6 +29,9 @@ const HANDLERS_GRACE: Duration = Duration::from_secs(2);
 
 /// Who is left is ended this long before the deadline, so that the process is gone by then.
 const CLOSING_TIME: Duration = Duration::from_millis(250);
+
+/// For a sibling that has just seen that this worker lives to have given what it was about to give.
+const LAST_GIFTS: Duration = Duration::from_millis(20);
 
 /// What is to be let go.
 pub(crate) struct Leaving<'a> {
@@ -47,9 +51,16 @@ pub(crate) async fn drain(leaving: &Leaving<'_>, orders: &mut Orders, within: Du
     };
     if !in_time {
         tracing::warn!(connections = connections.row.connections.load(Relaxed), "ending who is left");
-        connections.end_if(|_| true);
+        connections.end();
         let _ = timeout(CLOSING_TIME, everything_ended(leaving)).await;
     }
+}
+
+/// Answers the connections that siblings gave until this worker's row was nobody's any more: an exit would reset those
+/// that are still in the socket between the two. Returns when there are none, or soon.
+pub(crate) async fn take_last_gifts(connections: &Connections) {
+    sleep(LAST_GIFTS).await;
+    let _ = timeout(CLOSING_TIME, connections.all_closed()).await;
 }
 
 /// Ends the sessions, waits until no connection is open, helps the slow ones along, then gives the handlers time.
@@ -69,10 +80,10 @@ async fn everybody_gone(leaving: &Leaving<'_>) {
 
 /// Ends, after their grace and for as long as it is polled, the connections that wait for nothing that will come.
 async fn end_stragglers(connections: &Connections) {
-    sleep(STRAGGLER_GRACE).await;
+    let mut seen = BTreeSet::new();
     loop {
-        connections.end_if(|phase| phase == Phase::HalfOpen);
-        sleep(ROUND).await;
+        connections.end_silent(&mut seen);
+        sleep(STRAGGLER_GRACE).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::boot::boot;
 use crate::boxes::{Boxes, Me};
 use crate::cluster;
 use crate::connection::{Connections, Greeter, Limits, Protocol};
-use crate::drain::{Leaving, drain};
+use crate::drain::{Leaving, drain, take_last_gifts};
 use crate::keys::KeyRing;
 use crate::orders::{Order, Orders};
 use crate::route::tag::{Owner, Secrets, Tagger};
@@ -185,6 +185,8 @@ where
     if let Some(boxes) = boxes {
         boxes.leave();
     }
+    row.set_state(State::Free);
+    take_last_gifts(&connections).await;
     cluster::leave(&cluster).await;
     Ok(())
 }

@@ -92,7 +92,7 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Nobody's row.
+    /// Nobody's row, or that of a worker which is about to exit.
     Free = 0,
     /// Building the application.
     Starting = 1,

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::server::TlsStream;
 
+use super::handle::Phase;
 use super::io::Io;
 use super::open::Connections;
 use super::peer::{Scheme, Source};
@@ -63,11 +64,15 @@ pub(crate) async fn greet(
 ) {
     let Way::Client(mut source) = guest.way else { return serve(io, guest, protocol, gate).await };
     let layers = greeter.edge.layers(listener);
+    guest.connection.enter(Phase::Greeting);
     let transport = match timeout(greeter.within, greeter.before_http(layers, io, &mut source)).await {
         Ok(outcome) => outcome,
         Err(late) => Err(late.into()),
     };
     guest.way = Way::Client(source);
+    if transport.is_ok() {
+        guest.connection.enter(Phase::HalfOpen);
+    }
     match transport {
         Ok(Transport::Plain(io)) => serve(io, guest, protocol, gate).await,
         Ok(Transport::Tls(tls)) => serve(tls, guest, protocol, gate).await,

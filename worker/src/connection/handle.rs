@@ -1,7 +1,7 @@
 //! The handle of one connection: what the worker knows about it, and how it is ended from outside.
 //!
 //! ```text
-//!   HalfOpen ──first request head──▶ Serving ──101──▶ Session or Upgraded
+//!   (Greeting ──▶) HalfOpen ──first request head──▶ Serving ──101──▶ Session or Upgraded
 //! ```
 
 use std::os::fd::RawFd;
@@ -22,6 +22,8 @@ pub(crate) struct ConnectionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
+    /// Half-open, in front of HTTP: a PROXY header or a TLS handshake is under way.
+    Greeting = 4,
     /// It has not yet delivered a whole request head.
     HalfOpen = 0,
     /// It speaks HTTP: in a request or between two.
@@ -96,7 +98,8 @@ impl Connection {
             0 => Phase::HalfOpen,
             1 => Phase::Serving,
             2 => Phase::Session,
-            _ => Phase::Upgraded,
+            3 => Phase::Upgraded,
+            _ => Phase::Greeting,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The open connections of this worker: the [`Table`] with its effects, the counters that follow from it, and the
 //! sweep that ends those whose peer takes nothing.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -99,7 +100,7 @@ impl Connections {
 
     /// A request head took too long.
     pub fn timed_out(&self, connection: &Connection) {
-        if connection.phase() == Phase::HalfOpen {
+        if matches!(connection.phase(), Phase::Greeting | Phase::HalfOpen) {
             self.row.evicted.fetch_add(1, Relaxed);
         }
     }
@@ -152,9 +153,17 @@ impl Connections {
         self.draining.load(Acquire)
     }
 
-    /// Ends those that are in such a phase.
-    pub fn end_if(&self, ends: impl Fn(Phase) -> bool) {
-        self.table().iter().filter(|connection| ends(connection.phase())).for_each(|one| one.end());
+    /// Ends all.
+    pub fn end(&self) {
+        self.table().iter().for_each(|connection| connection.end());
+    }
+
+    /// Ends those that bring no request: they are half-open now as they were at the call before, when `seen` was filled.
+    pub fn end_silent(&self, seen: &mut BTreeSet<ConnectionId>) {
+        let table = self.table();
+        let half_open = || table.iter().filter(|connection| connection.phase() == Phase::HalfOpen);
+        half_open().filter(|connection| seen.contains(&connection.id)).for_each(|one| one.end());
+        *seen = half_open().map(|connection| connection.id).collect();
     }
 
     /// Waits until no client's is open.

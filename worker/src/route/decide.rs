@@ -91,6 +91,7 @@ mod tests {
     use engineioxide::socket::Sid;
     use oxherd_contract::secret::Secret;
 
+    use super::super::request_line::RequestLine;
     use super::super::tag::Tagger;
     use super::*;
 
@@ -157,6 +158,63 @@ mod tests {
         ] {
             assert_eq!(route(&query), Err(refusal), "{query}");
         }
+    }
+
+    /// `%41` is `A`, wherever it stands.
+    fn decoded(bytes: &[u8]) -> String {
+        let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let (mut at, mut text) = (0, String::new());
+        while let Some(byte) = bytes.get(at) {
+            match (*byte, digit(at + 1), digit(at + 2)) {
+                (b'%', Some(high), Some(low)) => {
+                    text.push(char::from((high * 16 + low) as u8));
+                    at += 3;
+                }
+                _ => {
+                    text.push(char::from(*byte));
+                    at += 1;
+                }
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn no_walk_through_broken_request_lines_forges_a_session() {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as usize % below
+        };
+        let (secrets, paths) = (secrets(), ["/socket.io".to_owned()]);
+        let ids = [owner(1, 2), owner(2, 9)].map(|owner| (owner, id(owner)));
+        let mut found = 0;
+        for _ in 0..100_000 {
+            let (_, id) = &ids[random(2)];
+            let mut line = format!("GET /socket.io/?EIO=4&sid={id}&transport=polling HTTP/1.1").into_bytes();
+            for _ in 0..random(4) {
+                let at = random(line.len());
+                match random(6) {
+                    0 => line[at] = random(256) as u8,
+                    1 => drop(line.remove(at)),
+                    2 => line.insert(at, b"&=%.?sid"[random(8)]),
+                    3 => {
+                        line =
+                            [&line[..at], format!("%{:02x}", line[at]).as_bytes(), &line[at + 1..]].concat()
+                    }
+                    4 => line = [&line[..at], format!("&sid={id}").as_bytes(), &line[at..]].concat(),
+                    _ => line.truncate(at.max(1)),
+                }
+            }
+            let RequestLine::Known { method, path, query } = RequestLine::of(&line) else { continue };
+            let Claim::Session(owner) = Claim::of(method, path, query, &paths, &secrets) else { continue };
+            let whose = ids.iter().find(|(one, _)| *one == owner).unwrap();
+            assert!(decoded(&line).contains(&whose.1), "{}", line.escape_ascii());
+            found += 1;
+        }
+        assert!(found > 10_000, "the walk met too few sessions: {found}");
     }
 
     #[test]

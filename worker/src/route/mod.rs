@@ -166,8 +166,7 @@ impl Routing {
 
     /// A sibling that may be given something new.
     fn any_ready(&self) -> Option<WorkerId> {
-        let loads = self.siblings.loads();
-        loads.iter().min_by_key(|load| load.sessions).map(|load| load.worker)
+        self.siblings.any_ready()
     }
 }
 

@@ -55,6 +55,16 @@ impl Siblings {
         fit.map(|sibling| Load { worker: sibling.worker, sessions: load(sibling.row) }).collect()
     }
 
+    /// One that may be given something new: the lightest, or if none is fit, any that says it is READY. It may have come
+    /// since the last look.
+    pub fn any_ready(&self) -> Option<WorkerId> {
+        let lightest = self.loads().into_iter().min_by_key(|load| load.sessions);
+        lightest.map(|load| load.worker).or_else(|| {
+            let ready = self.board.rows().filter(|row| row.state() == State::Ready);
+            ready.map(|row| WorkerId(row.worker.load(Relaxed))).find(|worker| *worker != self.me)
+        })
+    }
+
     /// Looks through the scoreboard: who is there, and whose beat has moved since the last look.
     pub fn look(&self) {
         let mut known = self.known();
@@ -130,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_ready_is_better_than_nobody() {
+        let board = board();
+        let siblings = Siblings::new(WorkerId(1), board);
+        row(board, 0, 1, State::Ready);
+        row(board, 1, 2, State::Starting);
+        siblings.look();
+        assert_eq!(siblings.any_ready(), None);
+        row(board, 2, 3, State::Ready);
+        assert_eq!(siblings.any_ready(), Some(WorkerId(3)), "although nobody has looked");
+    }
+
+    #[test]
     fn only_ready_siblings_whose_heart_beats_are_given_something_new() {
         let board = board();
         let siblings = Siblings::new(WorkerId(1), board);
@@ -145,8 +167,10 @@ mod tests {
             siblings.look();
         }
         assert_eq!(siblings.loads(), [Load { worker: WorkerId(4), sessions: 9 }]);
+        assert_eq!(siblings.any_ready(), Some(WorkerId(4)));
         stopped.beats.fetch_add(1, Relaxed);
         siblings.look();
         assert_eq!(siblings.loads().len(), 2);
+        assert_eq!(siblings.any_ready(), Some(WorkerId(5)));
     }
 }
