@@ -45,6 +45,6 @@ pub mod stock;
 
 pub use axum;
 pub use exit::Exit;
-pub use oxherd_worker::{Adapter, BoxError, SocketRef, Worker};
+pub use oxherd_worker::{Adapter, BoxError, Cors, Peer, Scheme, SocketRef, Worker};
 pub use server::Server;
 pub use socketioxide;

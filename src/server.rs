@@ -122,7 +122,12 @@ impl Server {
         let _process = logging::supervisor().entered();
         let file = loaded.file.as_ref().map(|path| tracing::field::display(path.display()));
         tracing::info!(file, workers = loaded.plan.workers, slots = loaded.plan.slots, "configured");
-        oxherd_supervisor::run(loaded.plan).map_err(ServerError::Supervisor)
+        loaded
+            .warnings
+            .iter()
+            .for_each(|warning| tracing::warn!(warning, "the configuration should be better"));
+        let rereader = config::rereader(flags.clone(), self.environment.clone(), &loaded);
+        oxherd_supervisor::run(loaded.plan, rereader).map_err(ServerError::Supervisor)
     }
 
     /// Says once what went wrong and what to do about it: in the log if there is one, whose lines may have to be JSON.

@@ -96,7 +96,7 @@ fn signals_without_a_meaning_do_no_harm() {
 
 #[test]
 fn a_worker_told_to_terminate_drains_and_is_replaced() {
-    let mut herd = HerdBuilder::faulty().start(2);
+    let mut herd = HerdBuilder::faulty().config("affinity = \"source-ip\"").start(2);
     let old = herd.worker(0);
     let its_client = clients_of(old.pid.unwrap(), herd.address(), 1)[0];
     let in_flight = herd.begin(its_client, "/slow?ms=2000");

@@ -72,7 +72,7 @@ fn the_control_socket_is_for_its_owner_and_refuses_nonsense_in_a_sentence() {
         b"\n",
         b"status\n",
         b"{}\n",
-        b"{\"Reload\":null}\n",
+        b"{\"Dance\":null}\n",
         b"{\"Restart\":{\"index\":-1}}\n",
         b"{\"Restart\":{\"index\":7}}\n",
         b"\xff\xfe\x00\n",

@@ -9,7 +9,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 say 'Debian packages'
 missing=()
-for package in chromium iproute2 procps redis-server redis-tools util-linux; do
+for package in chromium iproute2 procps python3 redis-server redis-tools util-linux; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 for program in cargo:cargo node:nodejs npm:npm; do
@@ -38,6 +38,9 @@ say 'Unit tests'
 cargo test --workspace --exclude oxherd --locked
 cargo test -p oxherd --lib --bins --examples --locked
 cargo test -p oxherd --doc --locked
+
+say 'The tests of engineioxide and socketioxide on our engine'
+worker/engine/tests/upstream.sh
 
 say 'The adapter over the bus in place of Redis'
 cargo build -p oxherd-bus --examples --locked

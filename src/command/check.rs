@@ -8,7 +8,8 @@ use crate::config::{Complaints, Environment, Flags, load};
 pub(crate) fn check(flags: &Flags, environment: &Environment) -> Result<(), Complaints> {
     let loaded = load(flags, environment)?;
     let file = loaded.file.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
-    super::print(&format!("the configuration is good ({file})\n{}", summary(&loaded.plan)));
+    let warnings: String = loaded.warnings.iter().map(|warning| format!("\n  warning: {warning}")).collect();
+    super::print(&format!("the configuration is good ({file})\n{}{warnings}", summary(&loaded.plan)));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ const WORK_PATIENCE: Duration = Duration::from_secs(2 * 3600);
 pub(crate) fn put(question: &Question, control: &Path) -> Result<(), ClientError> {
     let (request, patience, json) = match question {
         Question::Status { json } => (Request::Status, LOOK_PATIENCE, *json),
+        Question::Reload => (Request::Reload, WORK_PATIENCE, false),
         Question::Stop => (Request::Stop, WORK_PATIENCE, false),
         Question::Restart { child: Child::Worker(index) } => {
             (Request::Restart { index: *index }, WORK_PATIENCE, false)
@@ -33,6 +34,7 @@ pub(crate) fn put(question: &Question, control: &Path) -> Result<(), ClientError
         }
         Answer::Status(status) => print(&table::render(&status)),
         Answer::Done(text) => print(&text),
+        Answer::Broker(_) => {} // to nothing that is asked here
     }
     Ok(())
 }

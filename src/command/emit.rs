@@ -1,10 +1,11 @@
-//! `oxherd emit`: publishes one event through the bus of the box that runs here.
+//! `oxherd emit`: publishes one event where the box that runs here hears it, on its bus or its Redis.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use oxherd_contract::secret::Secret;
 use oxherd_supervisor::control::client::{ClientError, ask};
 use oxherd_supervisor::control::{Answer, Request};
 use oxherd_worker::{Cluster, ClusterConfig};
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::emission::Emission;
 
-/// For the box to say where its bus is, and for the bus to confirm.
+/// For the box to say where its bus or Redis is, and for that to confirm.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to say and to whom.
@@ -45,11 +46,11 @@ pub(crate) enum EmitError {
     Emission(String),
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
-    #[error("the bus did not confirm within {} s: see `oxherd status`", PATIENCE.as_secs())]
+    #[error("bus or Redis did not confirm within {} s: see `oxherd status`", PATIENCE.as_secs())]
     NotConfirmed,
 }
 
-/// Publishes, and returns when the bus has confirmed.
+/// Publishes, and returns when that is confirmed.
 pub(crate) fn emit(arguments: &EmitArguments, control: &Path) -> Result<(), EmitError> {
     let EmitArguments { room, except, namespace, event, args } = arguments;
     let emission = Emission {
@@ -60,15 +61,15 @@ pub(crate) fn emit(arguments: &EmitArguments, control: &Path) -> Result<(), Emit
         args: args.clone(),
     };
     emission.check().map_err(EmitError::Emission)?;
-    let Answer::Status(status) = ask(control, &Request::Status, PATIENCE)? else {
+    let Answer::Broker(url) = ask(control, &Request::Broker, PATIENCE)? else {
         return Err(EmitError::NotConfirmed);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(EmitError::Runtime)?.block_on(publish(&emission, &status.bus.path))
+    runtime.map_err(EmitError::Runtime)?.block_on(publish(&emission, &url))
 }
 
-async fn publish(emission: &Emission, bus: &str) -> Result<(), EmitError> {
-    let config = ClusterConfig::new(format!("unix://{bus}"));
+async fn publish(emission: &Emission, url: &Secret) -> Result<(), EmitError> {
+    let config = ClusterConfig::new(url.reveal());
     let cluster = config.and_then(Cluster::start).map_err(|error| EmitError::Emission(error.to_string()))?;
     emission.send(&cluster).map_err(EmitError::Emission)?;
     let settled = timeout(PATIENCE, cluster.settled()).await;

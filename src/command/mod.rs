@@ -49,6 +49,8 @@ pub(crate) enum Question {
         #[arg(long)]
         json: bool,
     },
+    /// Read the configuration again and apply what changed, or refuse all of it
+    Reload,
     /// Drain and stop the box, and wait for its end
     Stop,
     /// Replace one worker or the bus, and wait until the new one serves
@@ -193,6 +195,6 @@ mod tests {
     fn help_speaks_of_the_program_that_was_called() {
         let help = read(&["--help"]).err().unwrap().to_string();
         assert!(help.contains("Usage: herd ") && help.contains("78"), "{help}");
-        assert!(read(&["restart", "one"]).is_err() && read(&["reload"]).is_err());
+        assert!(read(&["restart", "one"]).is_err() && read(&["upgrade"]).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use oxherd_contract::ids::SlotId;
+use oxherd_contract::listen::Purpose;
 use oxherd_supervisor::control::status::{Restarts, Status, WorkerStatus};
 
 const TITLES: [&str; 15] = [
@@ -25,12 +26,22 @@ pub(crate) fn render(status: &Status) -> String {
     );
     for listener in &status.listeners {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} · {} slots · {}", listener.address, listener.slots, listener.steering);
+        let whom = if listener.purpose == Purpose::Boxes { " · for other boxes" } else { "" };
+        let _ =
+            writeln!(text, "{} · {} slots · {}{whom}", listener.address, listener.slots, listener.steering);
     }
     let bus = &status.bus;
     let pid = bus.pid.map_or_else(String::new, |pid| format!(" · pid {pid}"));
     let (clients, published) = (bus.clients, bus.published);
-    let _ = writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state);
+    let _ = match &status.redis {
+        Some(redis) => {
+            let (place, state) = (&redis.place, &redis.state);
+            let (joined, boxes) = (redis.joined, redis.boxes);
+            let lost = status.workers.iter().map(|worker| worker.bus_lost).sum::<u64>();
+            writeln!(text, "redis {state} · {place} · {joined} workers · {boxes} other boxes · {lost} lost")
+        }
+        None => writeln!(text, "bus {}{pid} · {clients} clients · {published} published", bus.state),
+    };
     if let Some(death) = &bus.last_death {
         let _ = writeln!(text, "bus: ended {} ago: {}", span(death.ago_ms), death.cause);
     }
@@ -197,7 +208,7 @@ mod tests {
             "index": index, "state": state, "id": id, "pid": id, "generation": 1, "slots": [0, 1, 2, 3],
             "uptime_ms": 5000, "connections": 1, "sessions": 2, "requests": 3, "bytes_in": 10, "bytes_out": 2048,
             "accepted": 3, "evicted": 0, "panics": 0, "bus_lost": 0, "sessions_polling": 1, "sessions_websocket": 1,
-            "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4,
+            "queued_bytes": 1536, "slow_over_budget": 0, "slow_stalled": 4, "sessions_refused": 0,
              "handed_off": 5, "handed_in": 6, "forwarded": 7, "forwarded_in": 8,
             "restarts": {"crash": 1, "hang": 0, "boot": 0, "request": 2}, "last_death": death,
         })

@@ -4,6 +4,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use oxherd_contract::edge::{CorsSettings, TrustedProxies};
+use oxherd_contract::listen::Address;
 use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{ClusterSettings, EngineSettings, HttpSettings, LogFormat, LogSettings};
 use oxherd_supervisor::plan::{BusPlan, Listen, Timing};
@@ -11,10 +13,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::checked::Config;
 use super::complaint::Complaints;
+use super::edge::{TlsFiles, cors_conflict, origins, pem_files, trusted_proxies};
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{addresses, auto_or, duration, line, number, path, redis_url};
+use super::value::{addresses, auto_or, duration, line, number, path, truth};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -47,16 +50,24 @@ const FILTER_BYTES_MAX: usize = 1024;
 pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     let default = Config::default();
     let mut read = Reader { low, complaints };
-    read.no_redis_yet();
     let choice = read.key(Key::Affinity, default.listen[0].affinity, affinity);
     let ms = Duration::from_millis;
     let s = Duration::from_secs;
+    let trusted_proxies = read.key(Key::TrustedProxies, default.trusted_proxies, trusted_proxies);
+    let tls = TlsFiles {
+        certificates: read.key(Key::TlsCertificate, default.tls.certificates, pem_files),
+        keys: read.key(Key::TlsKeys, default.tls.keys, pem_files),
+    };
+    let listen = match low.get(Key::Listen) {
+        Some(typed) => listeners(typed, choice, read.complaints),
+        None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
+    };
+    read.layers_need(&listen, &tls, &trusted_proxies);
+    let redis = read.redis(default.redis);
+    let secrets = read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets);
     Config {
         host: read.key(Key::Host, default.host, |value| line(HOST_BYTES_MAX)(value).map(Some)),
-        listen: match low.get(Key::Listen) {
-            Some(typed) => listeners(typed, choice, read.complaints),
-            None => default.listen.into_iter().map(|listen| Listen { affinity: choice, ..listen }).collect(),
-        },
+        listen,
         slots: read.key(Key::Slots, default.slots, auto_or(number(1..=SLOTS_MAX))),
         workers: read.key(Key::Workers, default.workers, auto_or(number(1..=WORKERS_MAX))),
         control: read.key(Key::Control, default.control, |value| path(value).map(Some)),
@@ -68,6 +79,8 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             stop: read.key(Key::StopTimeout, default.timing.stop, duration(ms(100)..=s(3600))),
             give_up: read.key(Key::GiveUpAfter, default.timing.give_up, duration(s(1)..=s(86_400))),
         },
+        boxes: read.boxes(redis.url.is_some(), &secrets),
+        redis,
         bus: read.bus(default.bus),
         orphan_grace: read.key(Key::OrphanGrace, default.orphan_grace, duration(ms(100)..=s(60))),
         http: HttpSettings {
@@ -90,9 +103,10 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
             ),
             peek_timeout: read.key(Key::HttpPeekTimeout, default.http.peek_timeout, duration(ms(10)..=s(60))),
         },
-        cluster: ClusterSettings {
-            secrets: read.key(Key::ClusterSecrets, default.cluster.secrets, cluster_secrets),
-        },
+        cluster: ClusterSettings { secrets },
+        trusted_proxies,
+        tls,
+        cors: read.cors(default.cors),
         engine: EngineSettings {
             payload_bytes_max: read.key(
                 Key::MaxPayload,
@@ -118,13 +132,13 @@ pub(crate) fn check(low: &Low, complaints: &mut Complaints) -> Config {
     }
 }
 
-struct Reader<'a> {
-    low: &'a Low,
-    complaints: &'a mut Complaints,
+pub(super) struct Reader<'a> {
+    pub(super) low: &'a Low,
+    pub(super) complaints: &'a mut Complaints,
 }
 
 impl Reader<'_> {
-    fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
+    pub(super) fn key<T>(&mut self, key: Key, default: T, parse: impl Fn(&Value) -> Result<T, String>) -> T {
         let Some(typed) = self.low.get(key) else { return default };
         match parse(&typed.value) {
             Ok(good) => good,
@@ -152,10 +166,30 @@ impl Reader<'_> {
         bus
     }
 
-    /// A box that ignored its Redis would look like a part of a cluster and be none.
-    fn no_redis_yet(&mut self) {
-        let refused = "this version has no Redis upstream yet and serves one box: leave redis.url out";
-        self.key(Key::RedisUrl, (), |value| redis_url(value).and(Err(refused.to_owned())));
+    /// What a listener expects must be possible.
+    fn layers_need(&mut self, listen: &[Listen], tls: &TlsFiles, proxies: &TrustedProxies) {
+        let Some(typed) = self.low.get(Key::Listen) else { return };
+        if listen.iter().any(|one| one.layers.tls) && tls.certificates.is_empty() {
+            let why = "a listener with tls needs tls.certificate and tls.key";
+            self.complaints.value(Key::Listen, typed, why);
+        }
+        let over_tcp = |one: &Listen| one.layers.proxy_protocol && matches!(one.address, Address::Tcp(_));
+        if listen.iter().any(over_tcp) && proxies.0.is_empty() {
+            let why =
+                "a listener with proxy_protocol takes connections from trusted_proxies only: name them there";
+            self.complaints.value(Key::Listen, typed, why);
+        }
+    }
+
+    fn cors(&mut self, default: CorsSettings) -> CorsSettings {
+        let cors = CorsSettings {
+            origins: self.key(Key::CorsOrigins, default.origins, origins),
+            credentials: self.key(Key::CorsCredentials, default.credentials, truth),
+        };
+        if let (Some(why), Some(typed)) = (cors_conflict(&cors), self.low.get(Key::CorsCredentials)) {
+            self.complaints.value(Key::CorsCredentials, typed, why);
+        }
+        cors
     }
 }
 

@@ -41,9 +41,7 @@ impl Environment {
             match (key, value.to_str()) {
                 (None, _) => complaints.place(origin, "", "no such key: see config.toml for all of them"),
                 (Some(key), None) => complaints.place(origin, key.name(), "expected UTF-8"),
-                (Some(key @ (Key::Listen | Key::ClusterSecrets)), Some(text)) => {
-                    low.say(key, list(text, &origin), origin);
-                }
+                (Some(key), Some(text)) if key.is_list() => low.say(key, list(text, &origin), origin),
                 (Some(key), Some(text)) => low.say(key, Value::Text(text.to_owned()), origin),
             }
         }
@@ -57,7 +55,6 @@ impl FromIterator<(OsString, OsString)> for Environment {
     }
 }
 
-/// Several addresses or secrets in one variable are separated by commas.
 fn list(text: &str, origin: &Origin) -> Value {
     let item = |item: &str| Typed { value: Value::Text(item.trim().to_owned()), origin: origin.clone() };
     Value::List(text.split(',').map(item).collect())

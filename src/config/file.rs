@@ -75,7 +75,7 @@ impl Reader<'_> {
                 Err(_) => Value::Other("an integer beyond 64 bits", digits.to_string()),
             },
             DeValue::Float(digits) => Value::Other("a float", digits.to_string()),
-            DeValue::Boolean(truth) => Value::Other("a boolean", truth.to_string()),
+            DeValue::Boolean(truth) => Value::Truth(*truth),
             DeValue::Datetime(time) => Value::Other("a date", time.to_string()),
             DeValue::Array(items) => Value::List(items.iter().map(|item| self.typed(item)).collect()),
             DeValue::Table(table) => Value::Table(
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(complaints.len(), 3, "{complaints:?}");
         assert!(complaints[0].starts_with("c.toml:2: wokers: unknown key"));
         assert!(complaints[1].starts_with("c.toml:4: htpp: unknown key"));
-        assert_eq!(complaints[2], "c.toml:7: redis.uri: unknown key; known here: url");
+        assert_eq!(complaints[2], "c.toml:7: redis.uri: unknown key; known here: url, boot_wait");
         assert_eq!(low.get(Key::Workers).unwrap().value, Value::Integer(2));
     }
 

@@ -24,12 +24,20 @@ pub(crate) enum Key {
     HttpWriteTimeout,
     HttpPeekTimeout,
     ClusterSecrets,
+    ClusterAdvertise,
+    ClusterListen,
+    TrustedProxies,
+    TlsCertificate,
+    TlsKeys,
+    CorsOrigins,
+    CorsCredentials,
     SlowBudget,
     SlowAfter,
     FlushWindow,
     LogFormat,
     LogFilter,
     RedisUrl,
+    RedisBootWait,
     BusListen,
     BusPassword,
     ApiSecret,
@@ -39,7 +47,7 @@ pub(crate) enum Key {
 pub(crate) const ENVIRONMENT_PREFIX: &str = "OXHERD_";
 
 impl Key {
-    pub(crate) const ALL: [Key; 29] = [
+    pub(crate) const ALL: [Key; 37] = [
         Key::Host,
         Key::Listen,
         Key::Affinity,
@@ -60,12 +68,20 @@ impl Key {
         Key::HttpWriteTimeout,
         Key::HttpPeekTimeout,
         Key::ClusterSecrets,
+        Key::ClusterAdvertise,
+        Key::ClusterListen,
+        Key::TrustedProxies,
+        Key::TlsCertificate,
+        Key::TlsKeys,
+        Key::CorsOrigins,
+        Key::CorsCredentials,
         Key::SlowBudget,
         Key::SlowAfter,
         Key::FlushWindow,
         Key::LogFormat,
         Key::LogFilter,
         Key::RedisUrl,
+        Key::RedisBootWait,
         Key::BusListen,
         Key::BusPassword,
         Key::ApiSecret,
@@ -94,12 +110,20 @@ impl Key {
             Key::HttpWriteTimeout => "http.write_timeout",
             Key::HttpPeekTimeout => "http.peek_timeout",
             Key::ClusterSecrets => "cluster.secrets",
+            Key::ClusterAdvertise => "cluster.advertise",
+            Key::ClusterListen => "cluster.listen",
+            Key::TrustedProxies => "trusted_proxies",
+            Key::TlsCertificate => "tls.certificate",
+            Key::TlsKeys => "tls.key",
+            Key::CorsOrigins => "cors.origins",
+            Key::CorsCredentials => "cors.credentials",
             Key::SlowBudget => "slow.budget",
             Key::SlowAfter => "slow.after",
             Key::FlushWindow => "flush.window",
             Key::LogFormat => "log.format",
             Key::LogFilter => "log.filter",
             Key::RedisUrl => "redis.url",
+            Key::RedisBootWait => "redis.boot_wait",
             Key::BusListen => "bus.listen",
             Key::BusPassword => "bus.password",
             Key::ApiSecret => "api.key",
@@ -114,6 +138,24 @@ impl Key {
     /// The key of this name in the file.
     pub(crate) fn named(name: &str) -> Option<Key> {
         Key::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Whether its value may be a list: several in one variable are separated by commas.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(
+            self,
+            Key::Listen
+                | Key::TrustedProxies
+                | Key::TlsCertificate
+                | Key::TlsKeys
+                | Key::CorsOrigins
+                | Key::ClusterSecrets
+        )
+    }
+
+    /// Whether a running box can be given another value.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Key::TlsCertificate | Key::TlsKeys | Key::ClusterSecrets)
     }
 
     /// Whether its value may contain a secret, and so is never shown.

@@ -1,5 +1,6 @@
 //! `listen`: one address, a list of them, or tables with more to say about each. Pure.
 
+use oxherd_contract::edge::Layers;
 use oxherd_contract::listen::{Address, AddressError, Affinity};
 use oxherd_supervisor::plan::Listen;
 
@@ -44,7 +45,7 @@ fn listener(name: &str, typed: &Typed, default: Affinity, complaints: &mut Compl
     match &typed.value {
         Value::Text(text) => {
             let address = address(name, typed, text, complaints)?;
-            Some(Listen { address, affinity: default, mode: UNIX_MODE })
+            Some(Listen { address, affinity: default, mode: UNIX_MODE, layers: Layers::default() })
         }
         Value::Table(fields) => table(name, typed, fields, default, complaints),
         other => {
@@ -62,7 +63,7 @@ fn table(
     default: Affinity,
     complaints: &mut Complaints,
 ) -> Option<Listen> {
-    let (mut place, mut choice, mut bits) = (None, default, None);
+    let (mut place, mut choice, mut bits, mut layers) = (None, default, None, Layers::default());
     for (field, inner) in fields {
         let full = format!("{name}.{field}");
         let outcome = match (field.as_str(), &inner.value) {
@@ -73,8 +74,10 @@ fn table(
             ("address", _) => Err(AddressError::Form.to_string()),
             ("affinity", value) => affinity(value).map(|read| choice = read),
             ("mode", value) => value::mode(value).map(|read| bits = Some(read)),
+            ("proxy_protocol", value) => value::truth(value).map(|read| layers.proxy_protocol = read),
+            ("tls", value) => value::truth(value).map(|read| layers.tls = read),
             _ => {
-                let why = "unknown key; known here: address, affinity, mode";
+                let why = "unknown key; known here: address, affinity, mode, proxy_protocol, tls";
                 complaints.place(inner.origin.clone(), full, why);
                 continue;
             }
@@ -90,7 +93,7 @@ fn table(
     if bits.is_some() && matches!(address, Address::Tcp(_)) {
         complaints.place(typed.origin.clone(), format!("{name}.mode"), "only a Unix socket has a mode");
     }
-    Some(Listen { address, affinity: choice, mode: bits.unwrap_or(UNIX_MODE) })
+    Some(Listen { address, affinity: choice, mode: bits.unwrap_or(UNIX_MODE), layers })
 }
 
 fn address(name: &str, typed: &Typed, text: &str, complaints: &mut Complaints) -> Option<Address> {

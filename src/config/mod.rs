@@ -12,15 +12,19 @@
 //! Every step complains about all that it finds, and the complaints come together at the end: after it nothing
 //! is optional or unchecked. Called by the commands; nothing here starts anything.
 
+mod boxes;
+mod certificates;
 mod check;
 mod checked;
 mod complaint;
+mod edge;
 mod environment;
 mod file;
 mod key;
 mod listen;
 mod machine;
 mod plan;
+mod reread;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -39,6 +43,7 @@ use environment::CONFIG_VARIABLE;
 pub(crate) use environment::Environment;
 pub(crate) use key::Key;
 use machine::Machine;
+pub(crate) use reread::rereader;
 pub(crate) use typed::Value;
 use typed::{Low, Origin};
 
@@ -58,10 +63,14 @@ pub(crate) struct Flags {
 }
 
 /// A good configuration, and the file it was read from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) plan: Plan,
     pub(crate) file: Option<PathBuf>,
+    /// What is allowed and should not stay so.
+    pub(crate) warnings: Vec<String>,
+    /// As it was typed.
+    low: Low,
 }
 
 /// Everything that a supervisor needs, or everything that is wrong.
@@ -69,8 +78,9 @@ pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, C
     let mut complaints = Complaints::default();
     let (low, file) = typed(flags, environment, &mut complaints);
     let config = check(&low, &mut complaints);
-    let plan = plan::plan(config, &Machine::this(environment), &low, &mut complaints);
-    if complaints.is_empty() { Ok(Loaded { plan, file }) } else { Err(complaints) }
+    let (plan, mut warnings) = plan::plan(config, &Machine::this(environment), &low, &mut complaints);
+    warnings.extend(boxes::warning(&plan).map(str::to_owned));
+    if complaints.is_empty() { Ok(Loaded { plan, file, warnings, low }) } else { Err(complaints) }
 }
 
 /// Where the supervisor of this configuration can be asked. Only what decides that has to be right: one can ask a

@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::listen::Address;
-use oxherd_contract::settings::{SharedSettings, StockSettings};
+use oxherd_contract::settings::{BoxesSettings, RedisSettings, SharedSettings, StockSettings};
 use oxherd_supervisor::plan::{Choice, ControlPath, Plan};
 
+use super::certificates;
 use super::check::{SLOTS_MAX, WORKERS_MAX};
 use super::checked::Config;
 use super::complaint::Complaints;
@@ -20,8 +22,13 @@ const SLOTS_PER_WORKER: u16 = 4;
 /// Slots of a listener at least, unless configured.
 const SLOTS_MIN: u16 = 8;
 
-/// The plan for this machine. It is complete only if no complaint was added.
-pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mut Complaints) -> Plan {
+/// The plan for this machine, and what is allowed but should not stay so. It is complete only if no complaint was added.
+pub(crate) fn plan(
+    config: Config,
+    machine: &Machine,
+    low: &Low,
+    complaints: &mut Complaints,
+) -> (Plan, Vec<String>) {
     let control = control(&config, machine);
     let workers = config.workers.unwrap_or(machine.cores.clamp(1, WORKERS_MAX));
     let automatic = workers.max(machine.cores).saturating_mul(SLOTS_PER_WORKER).clamp(SLOTS_MIN, SLOTS_MAX);
@@ -35,24 +42,41 @@ pub(crate) fn plan(config: Config, machine: &Machine, low: &Low, complaints: &mu
         let typed = typed_or(low, Key::ClientBundle, path.display());
         complaints.value(Key::ClientBundle, &typed, "there is no such file");
     }
-    Plan {
+    let in_place = |key| typed_or(low, key, "");
+    let read = certificates::read(&config.tls, &machine.directory, in_place, complaints);
+    let edge = EdgeSettings {
+        listeners: config.listen.iter().map(|listen| listen.layers).collect(),
+        trusted_proxies: config.trusted_proxies,
+        cors: config.cors,
+    };
+    let boot_wait = config.redis.boot_wait;
+    let redis = config.redis.url.map(|(url, place)| RedisSettings { url, place, boot_wait });
+    let is_one_of_many = redis.is_some() && !config.cluster.secrets.is_empty();
+    let boxes = is_one_of_many.then_some(BoxesSettings { advertise: config.boxes.advertise });
+    let plan = Plan {
         host: config.host.unwrap_or_else(|| machine.host.clone()),
         listeners: config.listen,
+        box_listener: config.boxes.listen,
         slots,
         workers,
         control,
         timing: config.timing,
         bus: config.bus,
+        certificates: read.certificates,
         shared: SharedSettings {
             log: config.log,
             http: config.http,
+            edge,
             engine: config.engine,
             cluster: config.cluster,
             orphan_grace: config.orphan_grace,
+            redis,
+            boxes,
             stock: StockSettings { client_bundle, api_key: config.api_key },
         },
         connections_max: low.get(Key::HttpConnectionsMax).map_or(Choice::Default, |_| Choice::Operator),
-    }
+    };
+    (plan, read.warnings)
 }
 
 /// Where the control socket is: `--control`, else in the first of these directories that this process was given.

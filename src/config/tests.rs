@@ -32,7 +32,7 @@ fn checked(text: &str) -> (Config, Low, Complaints) {
 
 fn planned(text: &str) -> Result<Plan, String> {
     let (config, low, mut complaints) = checked(text);
-    let plan = plan::plan(config, &machine(), &low, &mut complaints);
+    let (plan, _warnings) = plan::plan(config, &machine(), &low, &mut complaints);
     if complaints.is_empty() { Ok(plan) } else { Err(complaints.to_string()) }
 }
 
@@ -60,8 +60,7 @@ fn the_shipped_file_names_every_key_and_a_commented_one_is_an_example_that_works
     for key in Key::ALL {
         assert!(low.get(key).is_some(), "config.toml lacks {}", key.name());
     }
-    assert_eq!(complaints.to_string().trim().lines().count(), 1, "only redis.url is refused: {complaints}");
-    assert!(complaints.to_string().contains("redis.url: this version has no Redis upstream yet"));
+    assert_eq!(complaints.to_string(), "");
 }
 
 #[test]
@@ -79,6 +78,51 @@ fn all_complaints_come_at_once_each_with_key_value_and_range() {
         assert!(complaints.contains(expected), "{expected}\nis not in{complaints}");
     }
     assert_eq!(complaints.trim().lines().count(), 6);
+}
+
+#[test]
+fn a_redis_takes_the_place_of_the_bus() {
+    let plan = planned("[redis]\nurl = \"redis://u:hunter2@10.0.0.1/2\"\nboot_wait = \"1s\"\n").unwrap();
+    let redis = plan.shared.redis.clone().unwrap();
+    assert_eq!((redis.url.reveal(), redis.place.as_str()), ("redis://u:hunter2@10.0.0.1/2", "10.0.0.1:6379"));
+    assert_eq!(redis.boot_wait, std::time::Duration::from_secs(1));
+    assert!(!format!("{plan:?}").contains("hunter2"));
+    let complaints =
+        planned("[redis]\nurl = \"redis://10.0.0.1\"\n[bus]\nlisten = \"127.0.0.1:6379\"\n").unwrap_err();
+    assert!(complaints.contains("with redis.url there is no bus"), "{complaints}");
+    assert_eq!(complaints.trim().lines().count(), 1);
+}
+
+#[test]
+fn boxes_need_a_redis_and_a_secret_and_an_address_that_can_be_reached() {
+    let redis = "[redis]\nurl = \"redis://10.0.0.9\"\n";
+    let cluster = |advertise: &str, more: &str| {
+        format!("[cluster]\nsecrets = \"a secret of many bytes\"\nadvertise = \"{advertise}\"\n{more}")
+    };
+    let plan = planned(&(redis.to_owned() + &cluster("10.0.0.1:7000", ""))).unwrap();
+    let advertised = Some(([10, 0, 0, 1], 7000).into());
+    assert_eq!((plan.box_listener, plan.shared.boxes.unwrap().advertise), (advertised, advertised));
+    let plan = planned(&(redis.to_owned() + &cluster("10.0.0.1:7000", "listen = \"0.0.0.0:70\"\n"))).unwrap();
+    assert_eq!(plan.box_listener, Some(([0, 0, 0, 0], 70).into()));
+    for (bad, why) in [
+        (cluster("10.0.0.1:7000", ""), "cluster.advertise = \"10.0.0.1:7000\": needs redis.url"),
+        (format!("{redis}[cluster]\nadvertise = \"10.0.0.1:7000\"\n"), "needs cluster.secrets"),
+        (format!("{redis}[cluster]\nlisten = \"10.0.0.1:7000\"\n"), "needs cluster.advertise"),
+        (redis.to_owned() + &cluster("0.0.0.0:7000", ""), "that other boxes can connect to"),
+        (redis.to_owned() + &cluster("10.0.0.1:0", ""), "that other boxes can connect to"),
+    ] {
+        let complaints = planned(&bad).unwrap_err();
+        assert!(complaints.contains(why), "{bad}{complaints}");
+        assert_eq!(complaints.trim().lines().count(), 1, "{complaints}");
+    }
+    let warned = |text: &str| super::boxes::warning(&planned(text).unwrap());
+    assert!(warned(redis).unwrap().contains("set cluster.secrets"));
+    assert!(
+        warned(&format!("{redis}[cluster]\nsecrets = \"a secret of many bytes\"\n"))
+            .unwrap()
+            .contains("set cluster.advertise")
+    );
+    assert!(warned("").is_none() && warned(&(redis.to_owned() + &cluster("10.0.0.1:7000", ""))).is_none());
 }
 
 #[test]
@@ -105,7 +149,7 @@ fn flags_go_over_the_environment_over_the_file_over_the_defaults() {
 #[test]
 fn an_unknown_variable_is_a_mistake_and_not_repeated() {
     let environment = environment(&[("OXHERD_REDIS", "redis://:secret@h"), ("OXHERD_REDIS_URL", "x:secret")]);
-    let complaints = load(&Flags::default(), &environment).unwrap_err().to_string();
+    let complaints = load(&Flags::default(), &environment).err().unwrap().to_string();
     assert!(complaints.contains("OXHERD_REDIS: no such key"), "{complaints}");
     assert!(complaints.contains("OXHERD_REDIS_URL: redis.url: expected redis://"), "{complaints}");
     assert!(!complaints.contains("secret"), "{complaints}");
@@ -114,7 +158,7 @@ fn an_unknown_variable_is_a_mistake_and_not_repeated() {
 #[test]
 fn a_named_file_that_is_missing_is_a_complaint() {
     let flags = Flags { file: Some("/nowhere/c.toml".into()), keys: Vec::new() };
-    let complaints = load(&flags, &Environment::default()).unwrap_err().to_string();
+    let complaints = load(&flags, &Environment::default()).err().unwrap().to_string();
     assert!(complaints.contains("/nowhere/c.toml: cannot read it: No such file"), "{complaints}");
 }
 
@@ -149,7 +193,7 @@ fn a_bad_listener_is_named_by_its_place() {
     let text = "[[listen]]\nadress = \"[::]:80\"\n[[listen]]\naddress = \"127.0.0.1:1\"\nmode = 0o600\n[[listen]]\naddress = \"127.0.0.1:1\"\naffinity = \"sticky\"\n";
     let complaints = planned(text).unwrap_err();
     for expected in [
-        "c.toml:2: listen[0].adress: unknown key; known here: address, affinity, mode",
+        "c.toml:2: listen[0].adress: unknown key; known here: address, affinity, mode, proxy_protocol, tls",
         "c.toml:1: listen[0]: expected an `address` in it",
         "listen[1].mode: only a Unix socket has a mode",
         "c.toml:8: listen[2].affinity = \"sticky\": expected \"auto\", \"source-ip\" or \"connection\"",

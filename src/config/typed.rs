@@ -20,6 +20,7 @@ pub(crate) enum Value {
     /// All that flags and the environment can say.
     Text(String),
     Integer(i64),
+    Truth(bool),
     List(Vec<Typed>),
     Table(Vec<(String, Typed)>),
     /// What no key takes, by the name of its type and as it was written.
@@ -59,6 +60,7 @@ impl fmt::Display for Value {
         match self {
             Value::Text(text) => write!(f, "{text:?}"),
             Value::Integer(number) => number.fmt(f),
+            Value::Truth(truth) => truth.fmt(f),
             Value::Other(_, text) => f.write_str(text),
             Value::List(_) => f.write_str("[…]"),
             Value::Table(_) => f.write_str("{…}"),
@@ -78,6 +80,7 @@ impl Value {
         match self {
             Value::Text(_) => "a string",
             Value::Integer(_) => "an integer",
+            Value::Truth(_) => "true or false",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
             Value::Other(kind, _) => kind,
@@ -93,6 +96,11 @@ impl Low {
     /// Says something in a layer above all that was said so far.
     pub(crate) fn say(&mut self, key: Key, value: Value, origin: Origin) {
         self.0.insert(key, Typed { value, origin });
+    }
+
+    /// What was said about one key, without all the rest.
+    pub(crate) fn only(&self, key: Key) -> Low {
+        Low(self.0.get_key_value(&key).map(|(key, typed)| (*key, typed.clone())).into_iter().collect())
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&Typed> {

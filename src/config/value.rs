@@ -6,6 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oxherd_contract::secret::Secret;
+use oxherd_worker::ClusterConfig;
+
 use super::typed::Value;
 
 /// A whole number in a range.
@@ -56,6 +59,27 @@ pub(crate) fn line(most: usize) -> impl Fn(&Value) -> Result<String, String> {
     }
 }
 
+/// `true` or `false`.
+pub(crate) fn truth(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Truth(truth) => Ok(*truth),
+        Value::Text(text) => text.parse().map_err(|_| "expected true or false".to_owned()),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A list of up to `most`, or one alone.
+pub(crate) fn one_or_list<T>(
+    most: usize,
+    one: impl Fn(&Value) -> Result<T, String>,
+) -> impl Fn(&Value) -> Result<Vec<T>, String> {
+    move |value| match value {
+        Value::List(items) if items.len() > most => Err(format!("expected {most} at most")),
+        Value::List(items) => items.iter().map(|item| one(&item.value)).collect(),
+        value => one(value).map(|one| vec![one]),
+    }
+}
+
 /// A path; a relative one is taken from the working directory later.
 pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     match value {
@@ -64,21 +88,24 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, String> {
     }
 }
 
-/// `IP:PORT`, or a list of them.
-pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
-    let address = |value: &Value| match value {
+/// `IP:PORT`.
+pub(crate) fn address(value: &Value) -> Result<SocketAddr, String> {
+    match value {
         Value::Text(text) => text.parse().ok(),
         _ => None,
-    };
+    }
+    .ok_or_else(|| "expected IP:PORT or [IPV6]:PORT".to_owned())
+}
+
+/// `IP:PORT`, or a list of them.
+pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
     let all = match value {
         Value::List(items) if items.len() <= ADDRESSES_MAX => {
             items.iter().map(|item| address(&item.value)).collect()
         }
         value => address(value).map(|address| vec![address]),
     };
-    all.ok_or_else(|| {
-        format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most")
-    })
+    all.map_err(|_| format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most"))
 }
 
 /// Addresses in one list at most.
@@ -95,26 +122,20 @@ pub(crate) fn mode(value: &Value) -> Result<u32, String> {
         .ok_or_else(|| "expected permission bits from \"0000\" to \"0777\"".to_owned())
 }
 
-/// Whether this is the URL of a Redis, in the words of what it must be if not.
-pub(crate) fn redis_url(value: &Value) -> Result<(), String> {
-    let Value::Text(text) = value else { return Err(REDIS_URL_FORM.to_owned()) };
-    let rest = ["redis://", "rediss://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let good = rest.is_some_and(|rest| {
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-        // The colons of an IPv6 address are inside its brackets.
-        let after_host = place.rfind(']').map_or(0, |end| end + 1);
-        let (host, port) = match place[after_host..].split_once(':') {
-            Some((name, port)) => (&place[..after_host + name.len()], port),
-            None => (place, "6379"),
-        };
-        let database_good = database.is_empty() || database.parse::<u32>().is_ok();
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && database_good
-    });
-    good.then_some(()).ok_or_else(|| REDIS_URL_FORM.to_owned())
+/// The URL of a Redis and its place without user and password; what is understood is the adapter's to say.
+pub(crate) fn redis_url(value: &Value) -> Result<(Secret, String), String> {
+    let text = line(URL_BYTES_MAX)(value).unwrap_or_default();
+    let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
+    match ClusterConfig::new(&text) {
+        Ok(config) if known => Ok((Secret::new(text), config.place())),
+        _ => Err(REDIS_URL_FORM.to_owned()), // the cause might repeat a part of the URL
+    }
 }
 
-const REDIS_URL_FORM: &str = "expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS";
+/// Bytes of a URL at most.
+const URL_BYTES_MAX: usize = 2048;
+
+const REDIS_URL_FORM: &str = "expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, or unix:///PATH[?db=N&pass=…]";
 
 fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
@@ -202,22 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_url_is_known_by_its_form() {
-        for good in
-            ["redis://h", "redis://h:6379/0", "rediss://u:p@h", "redis://:p%40@[::1]:1/15", "redis://[::1]"]
-        {
-            assert_eq!(redis_url(&text(good)), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "h:6379",
-            "http://h",
-            "redis://",
-            "redis://h:x",
-            "redis://h:0",
-            "redis://h/x",
-            "redis://u:p@",
+    fn a_redis_url_is_known_by_its_form_and_its_place_has_no_secret() {
+        for (good, place) in [
+            ("redis://h", "h:6379"),
+            ("redis://h:6379/0", "h:6379"),
+            ("rediss://u:hunter2@h", "h:6379"),
+            ("redis://:hunter2%40@[::1]:1/15", "[::1]:1"),
+            ("unix:///run/redis.sock?pass=hunter2", "/run/redis.sock"),
         ] {
+            assert_eq!(redis_url(&text(good)).map(|(_, place)| place), Ok(place.to_owned()), "{good}");
+        }
+        for bad in ["", "h:6379", "http://h", "redis://h:x", "redis://h/x", "redis://h\n"] {
             assert!(redis_url(&text(bad)).is_err(), "{bad}");
         }
     }

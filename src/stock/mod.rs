@@ -28,11 +28,12 @@ use oxherd_worker::{BoxError, SocketRef, Worker};
 pub async fn application(worker: Worker) -> Result<Router, BoxError> {
     let bundle = bundle::load(worker.settings().stock.client_bundle.as_deref())?;
     let (layer, io) = worker.socket_io(|builder| builder);
+    let cors = worker.cors();
     let chat = chat::Chat::new(worker.identity().clone());
     io.ns("/", async move |socket: SocketRef| chat.connected(&socket)).await?;
 
     let api = api::routes(worker.cluster().clone(), worker.settings().stock.api_key.clone());
     let pages = page::routes().merge(api).merge(health::routes(worker)).layer(layer);
     // The bundle's path is below the Socket.IO server's, which would take it for a handshake.
-    Ok(Router::new().route(bundle::PATH, get(|| async move { bundle })).fallback_service(pages))
+    Ok(Router::new().route(bundle::PATH, get(|| async move { bundle })).fallback_service(pages).layer(cors))
 }

@@ -4,6 +4,7 @@
 //!   Vacant ──spawn──▶ Starting ──ready──▶ Ready ──exit, hang, restart──▶ Vacant
 //! ```
 //!
+//! A box with a Redis has none: its keeper is `Off` for ever.
 //! Workers go on without it (their local sockets are served), so it never ends a box, however often it fails.
 
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) enum KeeperAction {
 /// Where the bus is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BusState {
+    /// This box has no bus.
+    Off,
     /// No process; the next attempt is made then.
     Vacant { until: Moment },
     /// Not yet serving.
@@ -69,11 +72,16 @@ impl Keeper {
         }
     }
 
+    /// The keeper of a box that has no bus.
+    pub(crate) fn off() -> Keeper {
+        Keeper { state: BusState::Off, ..Keeper::new(1, Moment::ZERO) }
+    }
+
     /// When [`Keeper::tick`] must be called at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         match self.state {
             BusState::Vacant { until } | BusState::Dying { kill_at: until, .. } => Some(until),
-            BusState::Starting { .. } | BusState::Ready { .. } => None,
+            BusState::Off | BusState::Starting { .. } | BusState::Ready { .. } => None,
         }
     }
 
@@ -122,6 +130,10 @@ impl Keeper {
 
     /// Somebody wants another one.
     pub(crate) fn restart(&mut self, now: Moment, ticket: Ticket) -> Option<KeeperAction> {
+        if self.state == BusState::Off {
+            let outcome = Err("this box has no bus: its workers are connected to redis.url".to_owned());
+            return Some(KeeperAction::Answer { ticket, outcome });
+        }
         if self.awaited.is_some() {
             let outcome = Err("the bus is being restarted already".to_owned());
             return Some(KeeperAction::Answer { ticket, outcome });
@@ -137,7 +149,7 @@ impl Keeper {
                 self.state = BusState::Vacant { until: now };
                 None
             }
-            BusState::Starting { .. } | BusState::Dying { .. } => None,
+            BusState::Off | BusState::Starting { .. } | BusState::Dying { .. } => None,
         }
     }
 
@@ -158,7 +170,7 @@ impl Keeper {
                 answer = self.awaited.take().map(|ticket| KeeperAction::Answer { ticket, outcome });
                 true
             }
-            BusState::Dying { .. } | BusState::Vacant { .. } => self.failures > 0,
+            BusState::Off | BusState::Dying { .. } | BusState::Vacant { .. } => self.failures > 0,
         };
         let pause = if wait { self.jitter.backoff(self.failures) } else { Duration::ZERO };
         self.state = BusState::Vacant { until: now + pause };
@@ -230,5 +242,13 @@ mod tests {
         assert_eq!(keeper.exited(ms(60), "was killed by SIGKILL".into()), None);
         assert!(keeper.tick(ms(60)).is_some());
         assert!(matches!(keeper.ready(ms(70)), Some(KeeperAction::Answer { ticket: T, outcome: Ok(_) })));
+    }
+
+    #[test]
+    fn a_box_without_a_bus_starts_none_and_says_so() {
+        let mut keeper = Keeper::off();
+        assert_eq!((keeper.tick(ms(0)), keeper.next_deadline()), (None, None));
+        assert!(matches!(keeper.restart(ms(1), T), Some(KeeperAction::Answer { outcome: Err(_), .. })));
+        assert_eq!(keeper.tick(ms(9)), None);
     }
 }

@@ -14,6 +14,7 @@
 
 mod bus_sockets;
 mod child;
+mod clients;
 pub mod control;
 mod fleet;
 mod keeper;
@@ -25,6 +26,7 @@ mod procfs;
 mod random;
 mod reactor;
 mod reap;
+mod reload;
 mod report;
 mod sibling_sockets;
 mod signals;
@@ -35,5 +37,6 @@ mod watch;
 pub use bus_sockets::BusSocketError;
 pub use control::server::ControlError;
 pub use listen::ListenError;
+pub use reload::{Reread, Rereader};
 pub use sibling_sockets::SiblingSocketsError;
 pub use supervisor::{SupervisorError, run};

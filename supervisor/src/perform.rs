@@ -91,12 +91,17 @@ impl Supervisor {
     ) -> Result<(), SpawnError> {
         let identity =
             Identity { box_id: self.box_id, host: self.plan.host.clone(), worker, index, generation };
-        let (bus, shared) = (self.bus_sockets.path().to_owned(), self.plan.shared.clone());
+        let (bus, shared) = (self.control.beside("bus"), self.plan.shared.clone());
         let siblings = self.sibling_sockets.directory().to_owned();
-        self.spawn(ChildId::Worker(worker), |row| {
+        let id = ChildId::Worker(worker);
+        self.spawn(id, |row| {
             let settings = WorkerSettings { contract: VERSION, identity, row, bus, siblings, shared };
             ToChild::Settings(Box::new(settings))
-        })
+        })?;
+        if !self.plan.certificates.is_empty() {
+            self.say(id, ToChild::Keys(self.current_keys()));
+        }
+        Ok(())
     }
 
     fn spawn_bus(&mut self, takes_over: bool) -> Result<(), SpawnError> {
@@ -119,7 +124,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn say(&mut self, id: ChildId, message: ToChild) {
+    pub(crate) fn say(&mut self, id: ChildId, message: ToChild) {
         let Some(child) = self.children.get_mut(&id) else { return };
         match child.say(message) {
             true => self.flush(id),
@@ -162,17 +167,20 @@ fn send(
     link: &SupervisorLink,
     message: &ToChild,
     listeners: &Listeners,
-    bus: &BusSockets,
+    bus: &Option<BusSockets>,
     scoreboard: &Scoreboard,
 ) -> Result<(), LinkError> {
     let descriptors: Vec<BorrowedFd<'_>> = match message {
         ToChild::Settings(_) => vec![scoreboard.as_fd()],
-        ToChild::Bus(_) => std::iter::once(scoreboard.as_fd()).chain(bus.descriptors()).collect(),
+        ToChild::Bus(_) => {
+            let sockets = bus.iter().flat_map(BusSockets::descriptors);
+            std::iter::once(scoreboard.as_fd()).chain(sockets).collect()
+        }
         ToChild::Accept(slots) => {
             let known = slots.iter().filter_map(|slot| listeners.slot(slot.id));
             known.map(|(_, socket)| socket).collect()
         }
-        ToChild::Release(_) | ToChild::Drain { .. } => Vec::new(),
+        ToChild::Release(_) | ToChild::Drain { .. } | ToChild::Keys(_) => Vec::new(),
     };
     match message {
         ToChild::Accept(slots) if slots.len() != descriptors.len() => Ok(()), // the listeners were closed meanwhile

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use oxherd_contract::edge::{Certificate, Layers};
 use oxherd_contract::listen::{Address, Affinity};
 use oxherd_contract::secret::Secret;
 use oxherd_contract::settings::{LogSettings, SharedSettings};
@@ -15,6 +16,8 @@ pub struct Plan {
     pub host: String,
     /// Where the box listens, at least one address.
     pub listeners: Vec<Listen>,
+    /// Where the box listens for other boxes of its cluster.
+    pub box_listener: Option<SocketAddr>,
     /// Slots of each TCP listener; at least as many as `workers`.
     pub slots: u16,
     /// Workers at the start; at least one.
@@ -25,6 +28,8 @@ pub struct Plan {
     pub timing: Timing,
     /// The broker between the workers.
     pub bus: BusPlan,
+    /// For TLS; they may change while the box runs.
+    pub certificates: Vec<Certificate>,
     /// What every worker is told.
     pub shared: SharedSettings,
     /// Who wants as many connections for each worker as `shared.http` says.
@@ -49,6 +54,8 @@ pub struct Listen {
     pub affinity: Affinity,
     /// Permission bits of a Unix socket, such as 0o600.
     pub mode: u32,
+    /// What comes before HTTP.
+    pub layers: Layers,
 }
 
 /// How long things may take.

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use oxherd_contract::ids::WorkerId;
-use oxherd_contract::scoreboard::Row;
+use oxherd_contract::scoreboard::{Row, State};
+use oxherd_contract::secret::Secret;
 
+use crate::bus_sockets::BusSockets;
 use crate::child::ChildId;
-use crate::control::status::{BusStatus, LastDeath, Status, SupervisorStatus, WorkerStatus};
+use crate::control::status::{BusStatus, LastDeath, RedisStatus, Status, SupervisorStatus, WorkerStatus};
 use crate::fleet::{Life, Member, Moment, Occupancy, Seat};
 use crate::keeper::BusState;
 use crate::supervisor::Supervisor;
@@ -38,14 +40,40 @@ impl Supervisor {
         });
         let mut workers: Vec<WorkerStatus> = members.chain(vacant).collect();
         workers.sort_by_key(|worker| (worker.index, worker.id));
-        Status { supervisor, listeners: self.listeners.status(), bus: self.bus_status(now), workers }
+        let (listeners, bus) = (self.listeners.status(), self.bus_status(now));
+        Status { supervisor, listeners, bus, redis: self.redis_status(&workers), workers }
+    }
+
+    fn redis_status(&self, workers: &[WorkerStatus]) -> Option<RedisStatus> {
+        let redis = self.plan.shared.redis.as_ref()?;
+        let serving = || workers.iter().filter(|worker| worker.state == "ready");
+        let joined = serving().filter(|worker| worker.joined).count() as u16;
+        let state = match (joined, serving().count() as u16) {
+            (0, _) => "disconnected",
+            (some, all) if some < all => "partial",
+            _ => "connected",
+        };
+        let rows = || self.scoreboard.rows().filter(|row| row.state() == State::Ready);
+        let boxes = rows().map(|row| row.boxes.load(Relaxed)).max().unwrap_or(0);
+        let box_noise = rows().map(|row| row.box_noise.load(Relaxed)).sum();
+        Some(RedisStatus { place: redis.place.clone(), state: state.to_owned(), joined, boxes, box_noise })
+    }
+
+    /// Where messages for this box's clients can be published, as a URL.
+    pub(crate) fn broker(&self) -> Secret {
+        match &self.plan.shared.redis {
+            Some(redis) => redis.url.clone(),
+            None => Secret::new(format!("unix://{}", self.control.beside("bus").display())),
+        }
     }
 
     fn bus_status(&self, now: Moment) -> BusStatus {
         let child = self.children.get(&ChildId::Bus);
+        let sockets = self.bus_sockets.as_ref();
         let row = child.and_then(|child| self.scoreboard.row(child.row));
         let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
         let (state, uptime) = match self.keeper.state {
+            BusState::Off => ("off", Moment::ZERO),
             BusState::Vacant { until } => ("backoff", until.saturating_sub(now)),
             BusState::Starting { born } => ("starting", now.saturating_sub(born)),
             BusState::Ready { born, .. } => ("ready", now.saturating_sub(born)),
@@ -54,8 +82,8 @@ impl Supervisor {
         BusStatus {
             state: state.to_owned(),
             pid: child.map(|child| child.pid),
-            path: self.bus_sockets.path().display().to_string(),
-            listen: self.bus_sockets.addresses().map(|address| address.to_string()).collect(),
+            path: sockets.map_or_else(String::new, |sockets| sockets.path().display().to_string()),
+            listen: sockets.into_iter().flat_map(BusSockets::addresses).map(|at| at.to_string()).collect(),
             uptime_ms: millis(uptime),
             clients: count(|row| &row.connections),
             published: count(|row| &row.requests),
@@ -102,10 +130,13 @@ impl Supervisor {
             queued_bytes: count(|row| &row.queued_bytes),
             slow_over_budget: count(|row| &row.slow_over_budget),
             slow_stalled: count(|row| &row.slow_stalled),
+            sessions_refused: count(|row| &row.sessions_refused),
             handed_off: count(|row| &row.handed_off),
             handed_in: count(|row| &row.handed_in),
             forwarded: count(|row| &row.forwarded),
             forwarded_in: count(|row| &row.forwarded_in),
+            refused: count(|row| &row.refused),
+            joined: count(|row| &row.joined) != 0,
             ..self.vacant_status(now, seat, now)
         }
     }
@@ -133,10 +164,13 @@ impl Supervisor {
             queued_bytes: 0,
             slow_over_budget: 0,
             slow_stalled: 0,
+            sessions_refused: 0,
             handed_off: 0,
             handed_in: 0,
             forwarded: 0,
             forwarded_in: 0,
+            refused: 0,
+            joined: false,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

@@ -17,6 +17,8 @@ pub(crate) enum Word {
     Child,
     /// Drain and stop; a second one stops now.
     Stop,
+    /// Read the configuration again.
+    Reload,
     /// Something that this version does not do: said in the log, and survived.
     Unknown(&'static str),
 }
@@ -46,7 +48,7 @@ fn word(signal: i32) -> Option<Word> {
     match signal {
         SIGCHLD => Some(Word::Child),
         SIGTERM | SIGINT | SIGQUIT => Some(Word::Stop),
-        SIGHUP => Some(Word::Unknown("SIGHUP")),
+        SIGHUP => Some(Word::Reload),
         SIGUSR2 => Some(Word::Unknown("SIGUSR2")),
         _ => None,
     }

@@ -11,21 +11,23 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
-use oxherd_contract::ids::{BoxId, RowIndex, WorkerIndex};
+use oxherd_contract::ids::{BoxId, RowIndex};
 use oxherd_contract::link::{INHERITED, LinkError};
 use oxherd_contract::message::ToSupervisor;
 use oxherd_contract::scoreboard::{Row, Scoreboard, ScoreboardError};
+use oxherd_contract::secret::Secret;
 use thiserror::Error;
 
 use crate::bus_sockets::{BusSocketError, BusSockets};
 use crate::child::{Child, ChildId};
-use crate::control::server::{ControlError, ControlServer, Heard};
-use crate::control::{Answer, Outcome, Request};
-use crate::fleet::{Event, Fleet, Life, Moment, Policy, Ticket};
+use crate::control::Answer;
+use crate::control::server::{ControlError, ControlServer};
+use crate::fleet::{Event, Fleet, Life, Moment, Policy};
 use crate::keeper::{BusState, Keeper};
 use crate::listen::{ListenError, Listeners};
 use crate::plan::Plan;
-use crate::reactor::{Interest, Reactor, Source};
+use crate::reactor::{Reactor, Source};
+use crate::reload::{Asker, Reloads, Rereader};
 use crate::sibling_sockets::{SiblingSockets, SiblingSocketsError};
 use crate::signals::{Signals, Word};
 use crate::{limits, procfs, random, reap, sys};
@@ -72,8 +74,10 @@ pub enum SupervisorError {
 }
 
 /// Runs a box until it is stopped. Must be called by a thread that lives as long, before the process has others.
-pub fn run(plan: Plan) -> Result<(), SupervisorError> {
-    let mut supervisor = Supervisor::start(plan)?;
+///
+/// `rereader` knows where the plan came from, for a reload.
+pub fn run(plan: Plan, rereader: Rereader) -> Result<(), SupervisorError> {
+    let mut supervisor = Supervisor::start(plan, rereader)?;
     supervisor.pass_time();
     loop {
         supervisor.turn()?;
@@ -88,25 +92,30 @@ pub(crate) struct Supervisor {
     pub(crate) box_id: BoxId,
     pub(crate) open_files_max: u64,
     pub(crate) listeners: Listeners,
-    pub(crate) bus_sockets: BusSockets,
+    /// `None` if the box has a Redis instead.
+    pub(crate) bus_sockets: Option<BusSockets>,
     pub(crate) sibling_sockets: SiblingSockets,
     pub(crate) fleet: Fleet,
     pub(crate) keeper: Keeper,
     pub(crate) children: BTreeMap<ChildId, Child>,
     pub(crate) scoreboard: Scoreboard,
-    started: Instant,
+    pub(crate) started: Instant,
     pub(crate) free_rows: VecDeque<RowIndex>,
     pub(crate) reactor: Reactor,
     signals: Signals,
     pub(crate) control: ControlServer,
-    stop_waiters: Vec<u64>,
+    pub(crate) stop_waiters: Vec<u64>,
+    pub(crate) rereader: Rereader,
+    /// Signs session ids while `cluster.secrets` is absent.
+    pub(crate) made_secret: Secret,
+    pub(crate) reloads: Reloads,
     last_tick: Moment,
     pub(crate) finished: Option<Option<String>>,
     _link_number: OwnedFd,
 }
 
 impl Supervisor {
-    fn start(mut plan: Plan) -> Result<Supervisor, SupervisorError> {
+    fn start(mut plan: Plan, rereader: Rereader) -> Result<Supervisor, SupervisorError> {
         let failed = |act| move |cause| SupervisorError::Io { act, cause };
         let started = Instant::now();
         let link_number = reserve_link_number().map_err(failed("reserve a descriptor"))?;
@@ -114,12 +123,16 @@ impl Supervisor {
         let open_files_max = limits::raise_open_files();
         limits::report_connections(&plan.shared.http, plan.connections_max, open_files_max);
         let patience = plan.shared.orphan_grace + ORPHAN_MARGIN;
-        let listeners = Listeners::open(&plan.listeners, plan.slots, patience)?;
+        let listeners = Listeners::open(&plan, patience)?;
         let control = ControlServer::open(plan.control.resolve(listeners.first_port()))?;
-        let bus_sockets = BusSockets::open(control.beside("bus"), &plan.bus.listen)?;
+        let bus_sockets = match plan.shared.redis {
+            Some(_) => None,
+            None => Some(BusSockets::open(control.beside("bus"), &plan.bus.listen)?),
+        };
         let sibling_sockets = SiblingSockets::open(control.beside("workers"))?;
+        let made_secret = random::secret().map_err(failed("read random numbers"))?;
         if plan.shared.cluster.secrets.is_empty() {
-            plan.shared.cluster.secrets.push(random::secret().map_err(failed("read random numbers"))?);
+            plan.shared.cluster.secrets.push(made_secret.clone());
         }
         let signals = Signals::catch().map_err(failed("catch signals"))?;
         let reactor = Reactor::new().map_err(failed("make an epoll instance"))?;
@@ -140,10 +153,11 @@ impl Supervisor {
             box_id: BoxId(box_id),
             open_files_max,
             listeners,
-            bus_sockets,
             sibling_sockets,
+            made_secret,
             fleet: Fleet::new(policy, Duration::ZERO),
-            keeper: Keeper::new(!seed, Duration::ZERO),
+            keeper: if bus_sockets.is_some() { Keeper::new(!seed, Duration::ZERO) } else { Keeper::off() },
+            bus_sockets,
             children: BTreeMap::new(),
             scoreboard: Scoreboard::create(ROWS)?,
             started,
@@ -152,6 +166,8 @@ impl Supervisor {
             signals,
             control,
             stop_waiters: Vec::new(),
+            rereader,
+            reloads: Reloads::default(),
             last_tick: Duration::ZERO,
             finished: None,
             _link_number: link_number,
@@ -194,7 +210,7 @@ impl Supervisor {
     }
 
     /// Tells fleet and keeper that time has passed.
-    fn pass_time(&mut self) {
+    pub(crate) fn pass_time(&mut self) {
         self.keep(|keeper, now| keeper.tick(now));
         self.handle(Event::Tick);
     }
@@ -233,7 +249,7 @@ impl Supervisor {
         let bus = match self.keeper.state {
             BusState::Starting { .. } => Some((ChildId::Bus, boot, false)),
             BusState::Ready { .. } => Some((ChildId::Bus, hang, true)),
-            BusState::Vacant { .. } | BusState::Dying { .. } => None,
+            BusState::Off | BusState::Vacant { .. } | BusState::Dying { .. } => None,
         };
         let mut found = Vec::new();
         for (id, limit, beat_resets) in workers.chain(bus) {
@@ -254,6 +270,7 @@ impl Supervisor {
                 Word::Child => self.reap(),
                 Word::Stop if self.fleet.is_stopping() => self.handle(Event::StopNow),
                 Word::Stop => self.handle(Event::Stop),
+                Word::Reload => self.reload(Asker::Signal),
                 Word::Unknown(signal) => {
                     tracing::warn!(signal, "signal ignored: this version has no use for it")
                 }
@@ -282,6 +299,7 @@ impl Supervisor {
             ChildId::Worker(worker) => {
                 self.sibling_sockets.remove(worker);
                 self.handle(Event::Exited { worker, cause });
+                self.finish_reloads(|reloads| reloads.gone(worker));
             }
             ChildId::Bus => {
                 self.keep(|keeper, now| keeper.exited(now, cause));
@@ -308,6 +326,7 @@ impl Supervisor {
                 ToSupervisor::BootFailed { reason } => {
                     tracing::error!(child = %id, pid = child.pid, reason, "child cannot start");
                 }
+                ToSupervisor::Applied { number, .. } => tracing::debug!(child = %id, number, "keys changed"),
             }
             match (id, heard) {
                 (ChildId::Worker(worker), ToSupervisor::Ready) => self.handle(Event::Ready(worker)),
@@ -315,8 +334,15 @@ impl Supervisor {
                 (ChildId::Worker(worker), ToSupervisor::BootFailed { reason }) => {
                     self.handle(Event::BootFailed { worker, reason });
                 }
+                (ChildId::Worker(worker), ToSupervisor::Applied { number, outcome }) => {
+                    self.finish_reloads(|reloads| reloads.applied(worker, number, outcome));
+                }
                 (ChildId::Bus, ToSupervisor::Ready) => self.keep(|keeper, now| keeper.ready(now)),
-                (ChildId::Bus, ToSupervisor::Draining | ToSupervisor::BootFailed { .. }) => {} // its exit follows
+                // Its exit follows, or it has no keys.
+                (
+                    ChildId::Bus,
+                    ToSupervisor::Draining | ToSupervisor::BootFailed { .. } | ToSupervisor::Applied { .. },
+                ) => {}
             }
         }
     }
@@ -330,42 +356,6 @@ impl Supervisor {
         }
         child.signal(Signal::SIGKILL);
         self.reactor.remove(&child.link);
-    }
-
-    fn accept_client(&mut self) {
-        if let Some((client, stream)) = self.control.accept(self.started.elapsed()) {
-            let _ = self.reactor.add(stream, Source::Client(client)); // it expires unheard
-        }
-    }
-
-    fn hear_client(&mut self, client: u64) {
-        if let Some(stream) = self.control.flush(client) {
-            return self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
-        }
-        match self.control.hear(client) {
-            Heard::Nothing => {}
-            Heard::Nonsense(sentence) => self.answer(client, &Err(sentence)),
-            Heard::Asked(Request::Status) => {
-                self.answer(client, &Ok(Answer::Status(Box::new(self.status()))))
-            }
-            Heard::Asked(Request::Stop) => {
-                self.stop_waiters.push(client);
-                self.handle(Event::Stop);
-            }
-            Heard::Asked(Request::Restart { index }) => {
-                self.handle(Event::Restart { index: WorkerIndex(index), ticket: Ticket(client) });
-            }
-            Heard::Asked(Request::RestartBus) => {
-                self.keep(|keeper, now| keeper.restart(now, Ticket(client)));
-                self.pass_time();
-            }
-        }
-    }
-
-    pub(crate) fn answer(&mut self, client: u64, outcome: &Outcome) {
-        if let Some(stream) = self.control.answer(self.started.elapsed(), client, outcome) {
-            self.reactor.change(stream, Source::Client(client), Interest::ReadWrite);
-        }
     }
 
     /// The workers are gone; the bus goes last, since they may have had something to say until their end.

@@ -11,6 +11,7 @@ export class Client {
   welcomes = [];
   messages = [];
   disconnects = [];
+  failures = [];
 
   // `address` is one of 127.0.0.0/8: connections *from* it, which the kernel takes on loopback without configuration.
   constructor(url, { address, transports }) {
@@ -21,6 +22,10 @@ export class Client {
     this.transports = transports?.join() ?? "default";
     this.socket.on("welcome", (welcome) => this.welcomes.push(welcome));
     this.socket.on("message", (message) => this.messages.push(message));
+    this.socket.on("connect_error", (error) => this.failures.push(`cannot connect: ${error.message}`));
+    this.socket.io.on("open", () => {
+      this.socket.io.engine.on("upgradeError", (error) => this.failures.push(`cannot upgrade: ${error.message}`));
+    });
     this.socket.on("disconnect", (reason) => this.disconnects.push(reason));
   }
 
@@ -66,8 +71,8 @@ export class Client {
   }
 
   history() {
-    const { address, transports, disconnects } = this;
+    const { address, transports, disconnects, failures } = this;
     const { worker, generation } = this.welcomes.at(-1) ?? {};
-    return { address, transports, worker, generation, welcomes: this.welcomes.length, disconnects };
+    return { address, transports, worker, generation, welcomes: this.welcomes.length, disconnects, failures };
   }
 }

@@ -6,7 +6,7 @@ import { Client } from "./client.mjs";
 import { run, until } from "./steps.mjs";
 
 const TRANSPORTS = [["websocket"], ["polling"], undefined];
-const url = process.argv[2];
+const urls = process.argv[2].split(","); // clients take turns at these boxes
 const clients = [];
 
 // What each client got in rooms that it is in for the whole test: `received.get(sender)` is a list of counts.
@@ -24,16 +24,20 @@ function watch(client) {
 
 await run({
   // Clients on every transport, spread over `rooms` rooms. Gives the room and worker of each.
-  async open({ count, rooms }) {
+  async open({ count, rooms, named = "room", local = true }) {
     for (let number = 0; number < count; number += 1) {
-      const address = `127.0.${1 + (number >> 7)}.${1 + (number & 127)}`;
-      const client = new Client(url, { address, transports: TRANSPORTS[number % TRANSPORTS.length] });
+      // On loopback each client has an address of its own; elsewhere all have their machine's.
+      const address = local ? `127.0.${1 + (number >> 7)}.${1 + (number & 127)}` : undefined;
+      const client = new Client(urls[number % urls.length], { address, transports: TRANSPORTS[number % TRANSPORTS.length] });
       client.number = number;
-      client.room = `room ${number % rooms}`;
+      client.room = `${named} ${number % rooms}`;
       watch(client);
       clients.push(client);
     }
-    await until("all clients are welcome", () => clients.every((client) => client.settled));
+    await until("all clients are welcome", () => clients.every((client) => client.settled)).catch((error) => {
+      const unsettled = clients.filter((client) => !client.settled).map((client) => client.history());
+      throw new Error(`${error.message}: ${JSON.stringify(unsettled)}`);
+    });
     await Promise.all(clients.map((client) => client.join(client.room)));
     return clients.map((client) => ({ room: client.room, worker: client.welcomes.at(-1).worker }));
   },
@@ -64,6 +68,17 @@ await run({
       client.received.clear();
     }
     return clients.length * each;
+  },
+
+  // Everybody is connected, by the transport that it wants, and in its room again.
+  async settled() {
+    await until("all clients are welcome", () => clients.every((client) => client.settled));
+    await Promise.all(clients.map((client) => client.join(client.room)));
+  },
+
+  // Every loss of a session since the beginning, and every upgrade that failed.
+  async disconnects() {
+    return clients.flatMap((client) => [...client.disconnects, ...client.failures]);
   },
 
   // What clients on each worker hear of messages that come from outside: an emitter, POST, a Node server.

@@ -9,6 +9,7 @@
 //! | request               | event   | what happens                                     |
 //! |-----------------------|---------|--------------------------------------------------|
 //! | `GET /who`            |         | the pid of the worker that answers               |
+//! | `GET /peer`           |         | who the client is, and which headers claim it    |
 //! | `GET /slow?ms=N`      |         | the same, N milliseconds later                   |
 //! | `GET /compute?ms=N`   |         | the same, after N milliseconds on a core         |
 //! | `GET /orphan`         |         | a process that outlives its parent for a moment  |
@@ -16,14 +17,16 @@
 //! | `GET /panic`          | `panic` | the handler panics                               |
 //! |                       | `panic at once` | the handler panics before it has a future |
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use axum::extract::Query;
+use axum::extract::{ConnectInfo, Query, Request};
+use axum::http::HeaderName;
 use axum::routing::get;
 use nix::time::{ClockId, clock_gettime};
-use oxherd::{Server, SocketRef, Worker};
+use oxherd::{Peer, Server, SocketRef, Worker};
 use serde::Deserialize;
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         .await?;
         let router = axum::Router::new()
             .route("/who", get(who))
+            .route("/peer", get(peer))
             .route("/slow", get(slow))
             .route("/compute", get(compute))
             .route("/orphan", get(orphan))
@@ -63,6 +67,22 @@ fn misbehave_at_boot(index: u16) -> Result<(), String> {
 
 async fn who() -> String {
     std::process::id().to_string()
+}
+
+async fn peer(request: Request) -> String {
+    let seen = request.extensions().get::<Peer>();
+    let address = seen.and_then(|peer| peer.address).map(|address| address.to_string());
+    let connected = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let claims = request.headers().keys().map(HeaderName::as_str);
+    let mut claims: Vec<_> = claims.filter(|name| name.starts_with("x-") || *name == "forwarded").collect();
+    claims.sort_unstable();
+    serde_json::json!({
+        "address": address,
+        "scheme": seen.map(|peer| format!("{:?}", peer.scheme)),
+        "connect_info": connected.map(|ConnectInfo(address)| address.to_string()),
+        "claims": claims,
+    })
+    .to_string()
 }
 
 #[derive(Deserialize)]

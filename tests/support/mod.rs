@@ -4,10 +4,14 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used)] // clippy knows only what is inside a #[test]
 
+pub mod balancer;
 pub mod http;
 pub mod namespace;
+pub mod network;
 pub mod peer;
 pub mod process;
+pub mod redis;
+pub mod tls;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -129,6 +133,11 @@ impl HerdBuilder {
     pub fn program(mut self, program: PathBuf) -> Self {
         self.program = program;
         self
+    }
+
+    /// Whether it is the stock server.
+    pub fn is_stock(&self) -> bool {
+        self.program == binary()
     }
 
     /// More arguments.

@@ -20,6 +20,10 @@ impl Namespace {
         namespace
     }
 
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Runs a test on a thread inside; the threads and processes that it starts are inside too.
     pub fn run<T: Send>(&self, test: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(format!("/run/netns/{}", self.0)).unwrap();
@@ -38,7 +42,7 @@ impl Drop for Namespace {
     }
 }
 
-fn ip(arguments: &[&str]) {
+pub fn ip(arguments: &[&str]) {
     let status = Command::new("ip").args(arguments).status().expect("ip is missing: install iproute2");
     assert!(status.success(), "ip {arguments:?} failed: namespaces need root");
 }

@@ -13,8 +13,8 @@
 //! drain ── ends sessions ──▶ the engine's Control (limits, counts, sessions)
 //! ```
 //!
-//! A request that came over TCP carries its client's address as axum's `ConnectInfo<SocketAddr>`; one that came over
-//! a Unix socket carries none.
+//! Every request carries its [`Peer`]: who the client is, as far as trusted proxies tell. If its address is known, the
+//! request has it as axum's `ConnectInfo<SocketAddr>` too.
 //!
 //! [`run`] is the life of the process from its first line to its exit status; [`Worker`] is what an
 //! application is given. Called by the facade; speaks with the supervisor in the contract's words only, and
@@ -25,21 +25,26 @@
 mod accept;
 mod birth;
 mod boot;
+mod boxes;
 mod catch;
 mod cluster;
 mod connection;
 mod drain;
 mod engine;
 mod http;
+mod keys;
 mod orders;
 mod panics;
 mod register;
 mod route;
 mod row;
 mod run;
+mod seldom;
+pub mod tls;
 mod worker;
 
-pub use http::Internal;
+pub use connection::{Peer, Scheme};
+pub use http::{Cors, CorsFuture, CorsService, Internal};
 pub use oxherd_adapter::{Adapter, Cluster, Config as ClusterConfig};
 pub use run::run;
 pub use worker::{BoxError, SocketRef, Worker};

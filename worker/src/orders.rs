@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::keys::KeyRing;
 use crate::register::register;
 
 /// What a worker takes for its drain when a SIGTERM, which carries no time, tells it to.
@@ -38,16 +39,19 @@ pub(crate) struct Orders {
     early: VecDeque<Order>,
     /// What an orphan takes for its drain.
     within_orphaned: Duration,
+    /// A change of keys is no order: it is carried out at once, in every phase of the worker's life.
+    keys: KeyRing,
 }
 
 impl Orders {
     /// Listens, from now on, inside the current runtime.
-    pub fn new(link: ChildLink, orphan_grace: Duration) -> io::Result<Self> {
+    pub fn new(link: ChildLink, orphan_grace: Duration, keys: KeyRing) -> io::Result<Self> {
         Ok(Orders {
             link: Some(register(link, Interest::READABLE | Interest::WRITABLE)?),
             terminate: signal(SignalKind::terminate())?,
             early: VecDeque::new(),
             within_orphaned: orphan_grace * 4 / 5, // the guard thread's abort must not be how it leaves
+            keys,
         })
     }
 
@@ -92,6 +96,10 @@ impl Orders {
                     return Order::Leave(WITHIN_UNTOLD);
                 }
                 heard = receive(self.link.as_ref()) => match heard {
+                    Ok((ToChild::Keys(keys), _)) => {
+                        let outcome = self.keys.change(&keys).map_err(|error| error.to_string());
+                        self.tell(&ToSupervisor::Applied { number: keys.number, outcome }).await;
+                    }
                     Ok((message, descriptors)) => {
                         if let Some(order) = understand(message, descriptors) {
                             return order;
@@ -129,7 +137,7 @@ fn understand(message: ToChild, descriptors: Vec<OwnedFd>) -> Option<Order> {
         }
         ToChild::Release(slots) => Some(Order::Release(slots)),
         ToChild::Drain { within } => Some(Order::Leave(within)),
-        ToChild::Accept(_) | ToChild::Settings(_) | ToChild::Bus(_) => {
+        ToChild::Accept(_) | ToChild::Keys(_) | ToChild::Settings(_) | ToChild::Bus(_) => {
             tracing::error!(descriptors = descriptors.len(), "the supervisor said something out of place");
             None
         }

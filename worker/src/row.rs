@@ -34,6 +34,7 @@ pub(crate) async fn beat(row: &'static Row, cluster: Cluster, engine: Control) {
         row.beats.fetch_add(1, Relaxed);
         let stats = cluster.stats();
         row.bus_lost.store(stats.dropped + stats.unknown, Relaxed);
+        row.joined.store(cluster.is_ready().into(), Relaxed);
         note_sessions(row, &engine);
         // Other bytes are counted as they pass the connection, so these are added.
         let now = engine.counters().snapshot();
@@ -53,4 +54,5 @@ pub(crate) fn note_sessions(row: &Row, engine: &Control) {
     row.queued_bytes.store(now.queued_bytes, Relaxed);
     row.slow_over_budget.store(now.slow_over_budget, Relaxed);
     row.slow_stalled.store(now.slow_stalled, Relaxed);
+    row.sessions_refused.store(now.refused, Relaxed);
 }

@@ -17,12 +17,15 @@ use tracing::Span;
 use crate::accept::{Door, Slots, open_to_siblings};
 use crate::birth::{self, Birth, BirthError};
 use crate::boot::boot;
+use crate::boxes::{Boxes, Me};
 use crate::cluster;
-use crate::connection::{Connections, Limits, Protocol};
+use crate::connection::{Connections, Greeter, Limits, Protocol};
 use crate::drain::{Leaving, drain};
+use crate::keys::KeyRing;
 use crate::orders::{Order, Orders};
 use crate::route::tag::{Owner, Secrets, Tagger};
 use crate::route::{Gate, Routing};
+use crate::tls::Tls;
 use crate::worker::{BoxError, Worker};
 use crate::{engine, panics, row};
 
@@ -100,12 +103,13 @@ where
 {
     let Birth { settings, scoreboard, row } = birth;
     let shared = settings.shared.clone();
-    let mut orders = Orders::new(link, shared.orphan_grace)?;
+    let secrets = Secrets::new(&shared.cluster.secrets);
+    let keys = KeyRing { tls: Tls::new()?, secrets: secrets.clone() };
+    let mut orders = Orders::new(link, shared.orphan_grace, keys.clone())?;
     let cluster = cluster::start(&settings)?;
     let me = Owner { box_id: settings.identity.box_id, worker: settings.identity.worker };
     let siblings = settings.siblings.clone();
-    let secrets = Secrets::new(&shared.cluster.secrets);
-    let engine = engine::control(&shared.engine, Arc::new(Tagger { secrets: secrets.clone(), me }));
+    let engine = engine::control(&shared, Arc::new(Tagger { secrets: secrets.clone(), me }));
     tokio::spawn(row::beat(row, cluster.clone(), engine.clone()));
     let worker = Worker::new(settings, scoreboard, row, cluster.clone());
     let booted = tokio::select! {
@@ -125,18 +129,30 @@ where
         let connections = connections.clone();
         async move { connections.sweep(shared.http.write_timeout).await }
     });
-    let routing = Arc::new(Routing::new(me, secrets, app.engine_paths().into(), scoreboard, row, siblings));
+    let boxes = shared.boxes.map(|settings| {
+        let me = Me { owner: me, advertise: settings.advertise };
+        Boxes::start(me, secrets.clone(), cluster.clone(), scoreboard, row)
+    });
+    let paths = app.engine_paths().into();
+    let routing = Arc::new(Routing::new(me, secrets, paths, scoreboard, row, siblings, boxes.clone()));
     tokio::spawn({
         let routing = routing.clone();
         async move { routing.watch().await }
     });
-    let gate = Gate { app: app.clone(), connections: connections.clone(), routing: routing.clone() };
+    let edge = Arc::new(shared.edge);
+    let gate = Gate {
+        app: app.clone(),
+        connections: connections.clone(),
+        routing: routing.clone(),
+        edge: edge.clone(),
+    };
     let door = Door {
         connections: connections.clone(),
         protocol: Protocol::new(&shared.http),
         gate: Arc::new(gate),
         routing,
         peek_timeout: shared.http.peek_timeout,
+        greeter: Greeter { edge, tls: keys.tls, within: shared.http.header_timeout },
     };
     if let Err(error) = open_to_siblings(&door) {
         orders.tell(&failure(&error)).await;
@@ -144,10 +160,13 @@ where
     }
     let mut slots = Slots::new(door);
     tokio::select! {
-        () = cluster::joined(&cluster) => {}
+        () = cluster::joined(&cluster, shared.redis.as_ref()) => {}
         _within = orders.leave() => return Ok(()), // nobody is connected yet
     }
     row.set_state(State::Ready);
+    if let Some(boxes) = boxes.clone() {
+        tokio::spawn(async move { boxes.take_part().await });
+    }
     orders.tell(&ToSupervisor::Ready).await;
     let within = loop {
         match orders.next().await {
@@ -158,10 +177,14 @@ where
     };
 
     row.set_state(State::Draining);
-    drop(slots);
+    slots.close_to_clients();
     let leaving = Leaving { connections: &connections, engine: &engine, servers: worker.servers() };
     drain(&leaving, &mut orders, within).await;
     row::note_sessions(row, &engine);
+    drop(slots);
+    if let Some(boxes) = boxes {
+        boxes.leave();
+    }
     cluster::leave(&cluster).await;
     Ok(())
 }

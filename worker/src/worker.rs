@@ -8,6 +8,8 @@ use oxherd_contract::settings::{Identity, SharedSettings, WorkerSettings};
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::{SocketIo, SocketIoBuilder};
 
+use crate::http::Cors;
+
 /// A connected socket, so that handlers need no generics.
 pub type SocketRef = socketioxide::extract::SocketRef<Adapter>;
 
@@ -65,6 +67,12 @@ impl Worker {
         self.shared.cluster.attach(io.clone());
         self.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).push(io.clone());
         (layer, io)
+    }
+
+    /// `cors.origins` and `cors.credentials` as a layer. It belongs on the outside of the router that the application
+    /// returns; one with a CORS layer of its own has no use for it.
+    pub fn cors(&self) -> Cors {
+        Cors::new(&self.shared.settings.shared.edge.cors)
     }
 
     /// Everybody: all sockets of all workers, and of the other servers of the cluster, with no socket at hand.

@@ -20,7 +20,7 @@ const MESSAGE_BYTES: usize = 32;
 /// know it.
 const FORM: u8 = 1;
 
-/// A connection that changes hands. Nothing of it has been read.
+/// A connection that changes hands. Nothing of it has been read, but for another box's challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff {
     /// The listener that it was accepted on.
@@ -33,12 +33,15 @@ pub struct Handoff {
 
 /// Why a connection is given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Reason {
     /// Its first request belongs to a session of the receiver.
-    Session,
+    Session = 0,
     /// Its first request starts a session, and the receiver has fewer. The sender has counted it in the receiver's
     /// row ([`Row::newcomers`](crate::scoreboard::Row::newcomers)).
-    Balance,
+    Balance = 1,
+    /// It is another box's, which has proved that it belongs to the cluster and meant the receiver.
+    Box = 2,
 }
 
 /// Why a connection did not change hands.
@@ -95,7 +98,7 @@ pub fn take(channel: impl AsFd) -> Result<Option<(Handoff, OwnedFd)>, HandoffErr
 fn encode(handoff: &Handoff) -> [u8; MESSAGE_BYTES] {
     let mut bytes = [0; MESSAGE_BYTES];
     bytes[0] = FORM;
-    bytes[1] = u8::from(handoff.reason == Reason::Balance);
+    bytes[1] = handoff.reason as u8;
     bytes[2..4].copy_from_slice(&handoff.listener.0.to_be_bytes());
     let Some(peer) = handoff.peer else { return bytes };
     bytes[6..8].copy_from_slice(&peer.port().to_be_bytes());
@@ -118,6 +121,7 @@ fn decode(bytes: &[u8; MESSAGE_BYTES]) -> Option<Handoff> {
     let reason = match bytes[..2] {
         [FORM, 0] => Reason::Session,
         [FORM, 1] => Reason::Balance,
+        [FORM, 2] => Reason::Box,
         _ => return None,
     };
     let half = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
@@ -155,12 +159,12 @@ mod tests {
     #[test]
     fn a_message_says_what_it_said_before_it_was_sent() {
         for peer in [None, Some("127.1.2.3:80"), Some("[2001:db8::1]:65535"), Some("[fe80::1%3]:1")] {
-            for reason in [Reason::Session, Reason::Balance] {
+            for reason in [Reason::Session, Reason::Balance, Reason::Box] {
                 let handoff = handoff(peer, reason);
                 assert_eq!(decode(&encode(&handoff)), Some(handoff));
             }
         }
-        for (at, byte) in [(0, 2), (1, 2), (4, 5)] {
+        for (at, byte) in [(0, 2), (1, 3), (4, 5)] {
             let mut bytes = encode(&handoff(None, Reason::Session));
             bytes[at] = byte;
             assert_eq!(decode(&bytes), None, "byte {at} is {byte}");

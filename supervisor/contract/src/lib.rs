@@ -13,6 +13,7 @@
 pub mod causes;
 pub mod child;
 mod datagram;
+pub mod edge;
 pub mod handoff;
 pub mod ids;
 mod last_words;

@@ -20,6 +20,17 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// Who connects to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Clients and their proxies.
+    #[default]
+    Clients,
+    /// Other boxes of the cluster.
+    Boxes,
+}
+
 /// Why a text is no listen address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AddressError {
@@ -62,7 +73,7 @@ impl fmt::Display for Address {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Affinity {
-    /// The best that the box can do for its clients without being told.
+    /// As `Connection` for those who bring many clients, this machine and trusted proxies; as `SourceIp` for all others.
     #[default]
     Auto,
     /// The client's address: all connections of one address go to one slot.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::edge::Keys;
 use crate::ids::{ListenerId, SlotId};
-use crate::listen::Address;
+use crate::listen::{Address, Purpose};
 use crate::settings::{BusSettings, WorkerSettings};
 
 /// From the supervisor to a child.
@@ -25,6 +26,9 @@ pub enum ToChild {
         /// From receipt to exit.
         within: Duration,
     },
+    /// Use these from now on, and say so ([`ToSupervisor::Applied`]). A worker gets its first certificates this way,
+    /// before its first slots.
+    Keys(Keys),
 }
 
 /// One slot, as a worker needs to know it.
@@ -36,6 +40,9 @@ pub struct Slot {
     pub listener: ListenerId,
     /// The address that the listener is really bound to.
     pub address: Address,
+    /// Who connects there.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 /// From a child to the supervisor.
@@ -49,5 +56,12 @@ pub enum ToSupervisor {
     BootFailed {
         /// What to show to the operator, causes included.
         reason: String,
+    },
+    /// From now on I use the keys of this number.
+    Applied {
+        /// [`Keys::number`].
+        number: u64,
+        /// Or why I stay with what I have.
+        outcome: Result<(), String>,
     },
 }

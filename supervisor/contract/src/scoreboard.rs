@@ -65,6 +65,8 @@ pub struct Row {
     pub slow_over_budget: AtomicU64,
     /// Sessions ever closed because their client took nothing for too long.
     pub slow_stalled: AtomicU64,
+    /// Sessions ever refused because there were too many, or because the worker drained.
+    pub sessions_refused: AtomicU64,
     /// Connections that are about to start a session and have not yet. A sibling that hands one over counts it here.
     pub newcomers: AtomicU64,
     /// Accepted connections ever given to a sibling.
@@ -75,6 +77,15 @@ pub struct Row {
     pub forwarded: AtomicU64,
     /// Requests ever served for a sibling that forwarded them.
     pub forwarded_in: AtomicU64,
+    /// Connections ever that did not come as far as HTTP: no PROXY header where one is due, or no TLS handshake.
+    pub refused: AtomicU64,
+    /// 1 while messages pass to and from the bus or Redis, else 0.
+    pub joined: AtomicU64,
+    /// Other boxes that this worker knows of now.
+    pub boxes: AtomicU64,
+    /// Announcements of boxes ever ignored: of another version, not signed with the cluster's secret, old, or of one box
+    /// too many.
+    pub box_noise: AtomicU64,
 }
 
 /// What a worker says about itself.
@@ -114,11 +125,16 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
             newcomers,
             handed_off,
             handed_in,
             forwarded,
             forwarded_in,
+            refused,
+            joined,
+            boxes,
+            box_noise,
         } = self;
         for cell in [
             state,
@@ -138,11 +154,16 @@ impl Row {
             queued_bytes,
             slow_over_budget,
             slow_stalled,
+            sessions_refused,
             newcomers,
             handed_off,
             handed_in,
             forwarded,
             forwarded_in,
+            refused,
+            joined,
+            boxes,
+            box_noise,
         ] {
             cell.store(0, Relaxed);
         }

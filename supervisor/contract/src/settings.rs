@@ -1,10 +1,12 @@
 //! What a worker is told at birth. It reads no file, environment or argument of oxherd's own.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::edge::EdgeSettings;
 use crate::ids::{BoxId, Generation, RowIndex, WorkerId, WorkerIndex};
 use crate::secret::Secret;
 
@@ -17,7 +19,7 @@ pub struct WorkerSettings {
     pub identity: Identity,
     /// Where it reports.
     pub row: RowIndex,
-    /// The bus' Unix socket.
+    /// The bus' Unix socket; there is no bus if the box has a Redis ([`SharedSettings::redis`]).
     pub bus: PathBuf,
     /// The directory in which each worker of the box has its sockets, for the others to find.
     pub siblings: PathBuf,
@@ -64,14 +66,38 @@ pub struct SharedSettings {
     pub log: LogSettings,
     /// What a stranger may open and for how long.
     pub http: HttpSettings,
+    /// What lies between clients and HTTP.
+    pub edge: EdgeSettings,
     /// What a session may cost.
     pub engine: EngineSettings,
     /// What the workers of a cluster share.
     pub cluster: ClusterSettings,
     /// How long an orphan may live.
     pub orphan_grace: Duration,
+    /// The Redis through which the workers of this box and other boxes hear each other; `None`: the bus alone.
+    pub redis: Option<RedisSettings>,
+    /// This box among others; `None` if it is alone, or has no secret in common with them.
+    pub boxes: Option<BoxesSettings>,
     /// What the stock server serves; an application ignores it.
     pub stock: StockSettings,
+}
+
+/// This box among others, which find each other in their Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxesSettings {
+    /// Where the others can reach it; `None`: nowhere.
+    pub advertise: Option<SocketAddr>,
+}
+
+/// Where messages go instead of to the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisSettings {
+    /// The whole URL, which may contain a password.
+    pub url: Secret,
+    /// The URL's place, without user and password, for people.
+    pub place: String,
+    /// How long READY waits for it.
+    pub boot_wait: Duration,
 }
 
 /// How a process of the box logs.

@@ -11,6 +11,7 @@ pub mod client;
 pub(crate) mod server;
 pub mod status;
 
+use oxherd_contract::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use status::Status;
@@ -20,6 +21,8 @@ use status::Status;
 pub enum Request {
     /// How the box is; answered at once.
     Status,
+    /// Where to publish for the clients of the box; answered at once.
+    Broker,
     /// Drain and stop; answered when the last child is gone.
     Stop,
     /// Replace a worker, named by its index; answered when the new one is READY or failed.
@@ -29,6 +32,8 @@ pub enum Request {
     },
     /// Replace the bus; answered when the new one serves or failed.
     RestartBus,
+    /// Read the configuration again and apply it; answered when every worker has it, or why nothing was changed.
+    Reload,
 }
 
 /// What it hears: the outcome, or why not, for people.
@@ -39,6 +44,9 @@ pub type Outcome = Result<Answer, String>;
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Broker`]: the URL of the bus or of the Redis, which may contain a password. Whoever may ask owns
+    /// the box.
+    Broker(Secret),
     /// To everything else: what was done, for people.
     Done(String),
 }

@@ -1,6 +1,7 @@
 //! What `oxherd status --json` prints: a stable interface, fields are only ever added.
 
 use oxherd_contract::ids::{BoxId, Generation, SlotId, WorkerId, WorkerIndex};
+use oxherd_contract::listen::Purpose;
 use serde::{Deserialize, Serialize};
 
 /// The whole box at one moment.
@@ -12,6 +13,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// The broker between the workers.
     pub bus: BusStatus,
+    /// The Redis that takes the bus' place and connects this box with others, if there is one.
+    pub redis: Option<RedisStatus>,
     /// Every living child that serves clients, draining ones too, and the places that wait for a new one.
     pub workers: Vec<WorkerStatus>,
 }
@@ -46,18 +49,22 @@ pub struct ListenerStatus {
     pub address: String,
     /// How many slots it has.
     pub slots: u16,
-    /// How a connection finds its slot: `source-ip`, `connection`, `kernel` (no BPF), `single` (one slot).
+    /// How a connection finds its slot: `source-ip`, `connection`, `auto` (connection from this machine and trusted proxies, else
+    /// source-ip), `kernel` (no BPF), `single` (one slot).
     pub steering: String,
+    /// `clients` or `boxes`: who connects there.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
 
 /// The broker between the workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BusStatus {
-    /// `starting`, `ready`, `dying` or `backoff`.
+    /// `starting`, `ready`, `dying`, `backoff`, or `off`: the workers are connected to a Redis instead.
     pub state: String,
-    /// Its process id; absent in `backoff`.
+    /// Its process id; absent in `backoff` and `off`.
     pub pid: Option<u32>,
-    /// Its Unix socket.
+    /// Its Unix socket; empty in `off`.
     pub path: String,
     /// Where it is really bound for Redis clients.
     pub listen: Vec<String>,
@@ -77,6 +84,23 @@ pub struct BusStatus {
     pub restarts: Restarts,
     /// How the last one ended; `id` is its life.
     pub last_death: Option<LastDeath>,
+}
+
+/// How the READY workers are connected to Redis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisStatus {
+    /// Where it is, without user and password.
+    pub place: String,
+    /// `connected`, `partial` (not every READY worker is) or `disconnected`.
+    pub state: String,
+    /// How many are.
+    pub joined: u16,
+    /// How many other boxes are known there; 0 for a box without `cluster.secrets`.
+    #[serde(default)]
+    pub boxes: u64,
+    /// Announcements of boxes that were ignored: of another version, with another secret, or old.
+    #[serde(default)]
+    pub box_noise: u64,
 }
 
 /// One place and its process.
@@ -112,7 +136,7 @@ pub struct WorkerStatus {
     pub evicted: u64,
     /// Panics of handlers.
     pub panics: u64,
-    /// Messages that it gave to the bus and that did not surely arrive there.
+    /// Messages that it gave to the bus or Redis and that did not surely arrive there.
     pub bus_lost: u64,
     /// Of the sessions, those on long-polling.
     pub sessions_polling: u64,
@@ -124,6 +148,8 @@ pub struct WorkerStatus {
     pub slow_over_budget: u64,
     /// Sessions closed because their client took nothing for `slow.after`.
     pub slow_stalled: u64,
+    /// Sessions refused because there were too many, or because the worker drained.
+    pub sessions_refused: u64,
     /// Accepted connections ever given to a sibling.
     pub handed_off: u64,
     /// Connections ever taken over from siblings.
@@ -132,6 +158,12 @@ pub struct WorkerStatus {
     pub forwarded: u64,
     /// Requests ever served for a sibling that forwarded them.
     pub forwarded_in: u64,
+    /// Connections that did not come as far as HTTP: no PROXY header where one is due, or no TLS handshake.
+    #[serde(default)]
+    pub refused: u64,
+    /// Whether messages pass to and from the bus or Redis.
+    #[serde(default)]
+    pub joined: bool,
     /// How often this place got a new worker, by reason.
     pub restarts: Restarts,
     /// How the place's last worker ended.

@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::stat::{Mode, umask};
+use oxherd_contract::edge::TrustedProxies;
 use oxherd_contract::listen::Address;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
@@ -66,9 +67,14 @@ pub(super) struct Group {
     pub(super) sockets: Vec<OwnedFd>,
 }
 
-pub(super) fn open(listen: &Listen, slots: u16, patience: Duration) -> Result<Group, ListenError> {
+pub(super) fn open(
+    listen: &Listen,
+    slots: u16,
+    patience: Duration,
+    proxies: &TrustedProxies,
+) -> Result<Group, ListenError> {
     match &listen.address {
-        Address::Tcp(address) => open_tcp(*address, listen, slots.min(SLOTS_MAX), patience),
+        Address::Tcp(address) => open_tcp(*address, listen, slots.min(SLOTS_MAX), patience, proxies),
         Address::Unix(path) => open_unix(path, listen, patience),
     }
 }
@@ -78,6 +84,7 @@ fn open_tcp(
     listen: &Listen,
     slots: u16,
     patience: Duration,
+    proxies: &TrustedProxies,
 ) -> Result<Group, ListenError> {
     let failed = |cause| ListenError::Io { address: listen.address.clone(), cause };
     let free = until_free(patience, || tcp_is_free(address)).map_err(failed)?;
@@ -92,7 +99,7 @@ fn open_tcp(
     for _ in 1..slots {
         sockets.push(tcp_slot(bound).map_err(failed)?);
     }
-    let steering = steering::attach(&sockets[0], listen.affinity, slots);
+    let steering = steering::attach(&sockets[0], listen.affinity, slots, proxies);
     let sockets = sockets.into_iter().map(OwnedFd::from).collect();
     Ok(Group { address: Address::Tcp(bound), steering, sockets })
 }

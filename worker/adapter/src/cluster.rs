@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use socketioxide::{SocketIo, adapter::Emitter};
@@ -98,6 +99,18 @@ impl Cluster {
     /// The sockets of the root namespace that are in `room`; further rooms may be added.
     pub fn to(&self, room: impl Into<String>) -> Target {
         self.of("/").to(room)
+    }
+
+    /// Publishes on a channel of your own, in line with everything else. Its name must be none that Node's adapter
+    /// listens to, which is what begins with the [`key`](Config::key). Dropped and counted when too much waits for Redis.
+    pub fn publish(&self, channel: &str, message: Vec<u8>) {
+        let _ = self.hub.link.publish(channel, message);
+    }
+
+    /// Gives every message on a channel of your own to `hear`, also those from here, in Redis' order. It is called by the
+    /// task that reads the connection, so it must not block. One at a time hears a channel: the latest.
+    pub fn listen(&self, channel: &str, hear: impl Fn(Bytes) + Send + Sync + 'static) {
+        self.hub.listen(channel, Arc::new(hear));
     }
 
     /// Handles an event that another server sends to the servers of a namespace (Node's `serverSideEmit`): what the

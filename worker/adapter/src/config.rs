@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 /// Why a [`Config`] cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum Answers {
 
 impl Config {
     /// The settings for the Redis at `url`: `redis://[[user]:password@]host[:port]`, `unix:///path` or
-    /// `redis+unix:///path?pass=…`.
+    /// `redis+unix:///path?pass=…`; with the feature `tls` also `rediss://…`.
     pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
         Ok(Self {
             redis: url.as_ref().into_connection_info().map_err(ConfigError::Url)?,
@@ -75,6 +75,18 @@ impl Config {
             requests_max: 10_000,
             namespaces_max: 10_000,
         })
+    }
+
+    /// Where it connects, without credentials: `HOST:PORT` or a path.
+    pub fn place(&self) -> String {
+        match self.redis.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }
+                if host.contains(':') =>
+            {
+                format!("[{host}]:{port}")
+            }
+            other => other.to_string(),
+        }
     }
 
     /// The name of both connections in `CLIENT LIST`. Default: none.

@@ -12,7 +12,7 @@ use crate::{
     answer,
     config::{Config, ConfigError},
     describe::{Describe, Description},
-    link::{Link, Receive, Tasks},
+    link::{Link, Receive, Subscription, Tasks},
     namespace::Namespace,
     node::Node,
     wire::{Malformed, broadcast, request, response, transcode},
@@ -31,13 +31,16 @@ pub(crate) struct Hub {
 struct Table {
     by_path: HashMap<String, Arc<Namespace>>,
     by_pattern: HashMap<Vec<u8>, Arc<Namespace>>,
-    by_channel: HashMap<Vec<u8>, (Role, Arc<Namespace>)>,
+    by_channel: HashMap<Vec<u8>, Role>,
 }
 
-#[derive(Clone, Copy)]
+/// What a message on a channel is.
+#[derive(Clone)]
 enum Role {
-    Requests,
-    Responses,
+    Request(Arc<Namespace>),
+    Response(Arc<Namespace>),
+    /// Somebody else's, who hears it as it is.
+    Plain(Arc<dyn Fn(Bytes) + Send + Sync>),
 }
 
 /// What became of a message.
@@ -50,6 +53,8 @@ enum Outcome {
     /// An answer to somebody else's question.
     Foreign,
     OverLimit,
+    /// Not the protocol's.
+    Plain,
 }
 
 impl Hub {
@@ -105,14 +110,14 @@ impl Hub {
             );
             return;
         }
-        let names = &namespace.subscription.channels;
+        let names = &namespace.channels;
         table.by_pattern.insert(names.pattern.clone().into(), Arc::clone(namespace));
         for (name, role) in [
-            (&names.request, Role::Requests),
-            (&names.response, Role::Responses),
-            (&names.own_response, Role::Responses),
+            (&names.request, Role::Request(Arc::clone(namespace))),
+            (&names.response, Role::Response(Arc::clone(namespace))),
+            (&names.own_response, Role::Response(Arc::clone(namespace))),
         ] {
-            table.by_channel.insert(name.clone().into(), (role, Arc::clone(namespace)));
+            table.by_channel.insert(name.clone().into(), role);
         }
         drop(table);
         self.link.subscribe(Arc::clone(&namespace.subscription));
@@ -125,7 +130,7 @@ impl Hub {
         }
         self.link.unsubscribe(&namespace.subscription);
         let mut table = self.table_mut();
-        let names = &namespace.subscription.channels;
+        let names = &namespace.channels;
         table.by_pattern.remove(names.pattern.as_bytes());
         for name in [&names.request, &names.response, &names.own_response] {
             table.by_channel.remove(name.as_bytes());
@@ -133,6 +138,12 @@ impl Hub {
         if namespace.handlers.is_empty() {
             table.by_path.remove(&namespace.path);
         }
+    }
+
+    /// Gives every message on this channel to `hear`; one at a time hears a channel, the latest.
+    pub(crate) fn listen(&self, channel: &str, hear: Arc<dyn Fn(Bytes) + Send + Sync>) {
+        self.table_mut().by_channel.insert(channel.into(), Role::Plain(hear));
+        self.link.subscribe(Arc::new(Subscription::plain(channel)));
     }
 
     pub(crate) fn set_describe(&self, describe: Arc<dyn Describe>) {
@@ -152,7 +163,7 @@ impl Hub {
         message: &Bytes,
     ) -> Result<Outcome, Malformed> {
         let channel = str::from_utf8(channel).map_err(|_| Malformed::Shape("a channel is not UTF-8"))?;
-        let Some(room) = namespace.subscription.channels.room(channel) else { return Ok(Outcome::Skipped) };
+        let Some(room) = namespace.channels.room(channel) else { return Ok(Outcome::Skipped) };
         let Some(node) = namespace.node() else { return Ok(Outcome::Skipped) };
         if !room.is_empty() && !node.has_room(room) {
             return Ok(Outcome::Skipped);
@@ -218,9 +229,13 @@ impl Hub {
             }
             None => {
                 let found = self.table().by_channel.get(channel).cloned();
-                found.map(|(role, namespace)| match role {
-                    Role::Requests => self.request(&namespace, message),
-                    Role::Responses => Self::response(&namespace, message),
+                found.map(|role| match role {
+                    Role::Request(namespace) => self.request(&namespace, message),
+                    Role::Response(namespace) => Self::response(&namespace, message),
+                    Role::Plain(hear) => {
+                        hear(message.clone());
+                        Ok(Outcome::Plain)
+                    }
                 })
             }
         };
@@ -230,7 +245,7 @@ impl Hub {
             Ok(Outcome::Delivered) => counters.delivered.inc(),
             Ok(Outcome::Request) => counters.requests.inc(),
             Ok(Outcome::Response) => counters.responses.inc(),
-            Ok(Outcome::Foreign) => {}
+            Ok(Outcome::Foreign | Outcome::Plain) => {}
             Ok(Outcome::OverLimit) => counters.over_limit.inc(),
             Err(error) => {
                 counters.malformed.inc();

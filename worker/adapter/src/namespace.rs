@@ -28,6 +28,7 @@ pub(crate) struct Namespace {
     pub uid: String,
     pub questions: Arc<Questions>,
     pub handlers: Handlers,
+    pub channels: Channels,
     pub subscription: Arc<Subscription>,
     encoder: Encoder,
     node: RwLock<Option<Weak<dyn Node>>>,
@@ -75,7 +76,8 @@ impl Namespace {
             uid: uid.to_owned(),
             questions: Arc::new(Questions::new(link.config.requests_max)),
             handlers: Handlers::default(),
-            subscription: Arc::new(Subscription::new(channels)),
+            subscription: Arc::new(Subscription::namespace(&channels)),
+            channels,
             encoder: Encoder::new(uid, path),
             node: RwLock::default(),
             listening: AtomicBool::new(false),
@@ -110,20 +112,20 @@ impl Namespace {
     pub(crate) fn broadcast(&self, event: &Value, selection: &Selection) -> Result<(), Malformed> {
         let message = self.encoder.encode(event, selection)?;
         // Refused is counted, and the local sockets get the event all the same.
-        let _ = self.link.publish(&self.channels().broadcast_to(&selection.rooms), message);
+        let _ = self.link.publish(&self.channels.broadcast_to(&selection.rooms), message);
         Ok(())
     }
 
     /// Publishes a request, in line with the broadcasts.
     pub(crate) fn request(&self, message: Vec<u8>) {
-        let _ = self.link.publish(&self.channels().request, message);
+        let _ = self.link.publish(&self.channels.request, message);
     }
 
     /// Publishes an answer to the server `uid`.
     pub(crate) fn respond(&self, uid: Option<&str>, message: Vec<u8>) {
         let _ = match uid.filter(|_| self.link.config.answers == Answers::Specific) {
-            Some(uid) => self.link.publish(&self.channels().response_to(uid), message),
-            None => self.link.publish(&self.channels().response, message),
+            Some(uid) => self.link.publish(&self.channels.response_to(uid), message),
+            None => self.link.publish(&self.channels.response, message),
         };
     }
 
@@ -161,16 +163,12 @@ impl Namespace {
 
     /// How many servers serve the namespace, as the others count them.
     pub(crate) fn count(&self) -> oneshot::Receiver<usize> {
-        self.link.count(&self.channels().request)
+        self.link.count(&self.channels.request)
     }
 
     /// A permit to answer, while not too many have one.
     pub(crate) fn may_answer(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.answering).try_acquire_owned().ok()
-    }
-
-    fn channels(&self) -> &Channels {
-        &self.subscription.channels
     }
 }
 

@@ -31,7 +31,8 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Messages that were given to Redis, or should have been: broadcasts, requests and answers.
+    /// Messages that were given to Redis, or should have been: broadcasts, requests, answers, and what
+    /// is on channels of your own.
     published,
     /// Of these, those that Redis confirmed.
     confirmed,

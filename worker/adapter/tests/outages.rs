@@ -294,3 +294,34 @@ async fn a_redis_without_resp3_serves_as_well() {
     a.cluster.of("/").emit("fence", &()).unwrap();
     clients.js("await before(my.b)").await;
 }
+
+#[tokio::test]
+async fn a_channel_of_ones_own_is_heard_by_all_who_listen_and_again_after_an_outage() {
+    let mut redis = Redis::start().await;
+    let (a, b) = (Server::start(&redis).await, Server::start(&redis).await);
+    let heard: [Arc<std::sync::Mutex<Vec<Vec<u8>>>>; 2] = Default::default();
+    for (server, heard) in [&a, &b].into_iter().zip(heard.clone()) {
+        server.cluster.listen("own", move |message| heard.lock().unwrap().push(message.to_vec()));
+        server.cluster.ready().await;
+    }
+    let both_heard = |count: usize| heard.iter().all(|heard| heard.lock().unwrap().len() == count);
+    a.cluster.publish("own", b"one".to_vec());
+    a.cluster.publish("another", b"for nobody".to_vec());
+    b.cluster.publish("own", vec![0xff; 3]);
+    wait("both are heard", || both_heard(2)).await;
+
+    redis.kill();
+    wait("the outage is noticed", || !a.cluster.is_ready() && !b.cluster.is_ready()).await;
+    redis.restart().await;
+    a.cluster.ready().await;
+    b.cluster.ready().await;
+    b.cluster.publish("own", b"three".to_vec());
+    wait("the third is heard", || both_heard(3)).await;
+    for heard in &heard {
+        let mut heard = heard.lock().unwrap().clone();
+        heard.sort();
+        assert_eq!(heard, [b"one".to_vec(), b"three".to_vec(), vec![0xff; 3]]);
+    }
+    let stats = a.cluster.stats();
+    assert_eq!((stats.malformed, stats.delivered), (0, 0), "no namespace takes them for its own");
+}

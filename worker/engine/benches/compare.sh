@@ -42,6 +42,8 @@ all() { # NAME JOB CLIENTS RATE SECONDS BYTES STALLED
 for _ in $(seq "$runs"); do
     all small fanout 1000 100 5 64 0
     load "small node" fanout 1000 100 5 64 0 node "$engine/benches/compare/node.mjs"
+    load "threads ours" fanout 1000 100 5 64 0 "$ours" server engine-mt
+    load "threads stock" fanout 1000 100 5 64 0 "$stock" server engine-mt
     all 4KB fanout 1000 25 5 4096 0
     load "300/s ours" latency 1000 300 5 64 0 "$ours" server engine
     load "300/s stock" latency 1000 300 5 64 0 "$stock" server engine
@@ -49,7 +51,3 @@ for _ in $(seq "$runs"); do
     load "idle ours" idle 5000 0 2 0 0 "$ours" server engine
     load "idle stock" idle 5000 0 2 0 0 "$stock" server engine
 done
-load "threads ours" fanout 1000 100 5 64 0 "$ours" server engine-mt
-load "threads stock" fanout 1000 100 5 64 0 "$stock" server engine-mt
-BUDGET=262144 load "stalled ours" fanout 1000 16 10 16000 100 "$ours" server engine
-PING_MS=5000 load "pings ours" idle 20000 0 17 0 0 "$ours" server engine

@@ -30,6 +30,11 @@ pub struct EngineIoConfig {
     pub ws_max_frame_size: usize,
     /// The transports that clients may use: a sum of [`TransportType`] values.
     pub transports: u8,
+    /// Text frames are messages as they stand, without an open packet and packet types: what suites that test the
+    /// WebSocket protocol alone speak.
+    #[doc(hidden)]
+    #[cfg(feature = "__test_harness")]
+    pub bare_websocket: bool,
 }
 
 impl Default for EngineIoConfig {
@@ -45,6 +50,8 @@ impl Default for EngineIoConfig {
             ws_max_message_size: 64 << 20,
             ws_max_frame_size: 16 << 20,
             transports: TransportType::Polling as u8 | TransportType::Websocket as u8,
+            #[cfg(feature = "__test_harness")]
+            bare_websocket: false,
         }
     }
 }
@@ -59,6 +66,13 @@ impl EngineIoConfig {
     #[inline]
     pub fn allowed_transport(&self, transport: TransportType) -> bool {
         self.transports & transport as u8 == transport as u8
+    }
+
+    pub(crate) fn is_bare(&self) -> bool {
+        #[cfg(feature = "__test_harness")]
+        return self.bare_websocket;
+        #[cfg(not(feature = "__test_harness"))]
+        false
     }
 }
 

@@ -90,7 +90,9 @@ impl<H: EngineIoHandler> EngineIo<H> {
         writer: Writer,
     ) -> Arc<Socket<H::Data>> {
         let (session, open) = self.new_session(control, &request, Some(writer));
-        session.send(Item::Open(open.into()));
+        if !self.config.is_bare() {
+            session.send(Item::Open(open.into()));
+        }
         self.begin(session, request)
     }
 

@@ -4,7 +4,13 @@
 
 mod support;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use engineioxide::{
@@ -84,6 +90,20 @@ fn a_second_poll_ends_the_session_and_the_first_is_told() {
     let second = client.poll();
     assert_eq!((second.status, first.answer().body.as_str()), (400, "1"));
     expect_reason(&server, MultipleHttpPollingError);
+}
+
+#[test]
+fn a_body_of_many_packets_is_handled_whole_and_in_order() {
+    let options = Options { slow_budget: NonZeroUsize::new(1 << 20), ..Options::default() };
+    let server = Setup { options: Some(options), ..Setup::default() }.start();
+    let client = Polling::open(server.addr);
+    let packets: Vec<_> = (0..1000).map(|n| format!("4{n}")).collect();
+    assert_eq!(client.post(&packets.join("\x1e")).status, 200);
+    let mut heard = Vec::new();
+    while heard.len() < packets.len() {
+        heard.extend(client.poll().body.split('\x1e').map(str::to_owned));
+    }
+    assert_eq!(heard, packets);
 }
 
 #[test]
@@ -280,6 +300,35 @@ fn messages_and_their_attachments_stay_together_across_threads() {
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_flood_of_one_client_lets_others_have_their_turn() {
+    const FLOOD: usize = 8000;
+    let packets = |separator: &str| format!("4hold{}", format!("{separator}4").repeat(FLOOD));
+    type Send = fn(&Server, String) -> Box<dyn Any>;
+    let post: Send = |server, packets| {
+        let client = Polling::open(server.addr);
+        Box::new(Pending::send(server.addr, "POST", &client.target(), &packets))
+    };
+    let frames: Send = |server, packets| {
+        let mut client = WebSocket::open(server.addr);
+        let frames = packets.split(' ').flat_map(|packet| frame(FIN | TEXT, packet.as_bytes()));
+        client.raw(&frames.collect::<Vec<_>>());
+        Box::new(client)
+    };
+    for (what, flood, separator) in [("one body", post, "\x1e"), ("many frames", frames, " ")] {
+        let server = Server::start();
+        let mut other = WebSocket::open(server.addr);
+        // The only thread of the server waits in a handler until all is sent.
+        let held = server.echo.hold.lock().unwrap();
+        let _flooding = flood(&server, packets(separator));
+        wait_until("the thread waits", || server.echo.messages.load(SeqCst) == 1);
+        other.text("4count");
+        drop(held);
+        let heard: usize = other.frame().text()[1..].parse().unwrap();
+        assert!(heard < FLOOD / 4, "{what}: {heard} packets came first");
+    }
 }
 
 #[test]

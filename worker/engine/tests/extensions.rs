@@ -92,6 +92,21 @@ fn admission_decides_before_a_session_exists() {
 }
 
 #[test]
+fn sessions_have_a_limit_that_counts_polling_too() {
+    let server = with(Options { sessions_max: NonZeroUsize::new(2), ..Options::default() });
+    let polling = Polling::open(server.addr);
+    let _other = Polling::open(server.addr);
+    let target = "/engine.io/?EIO=4&transport=";
+    let refused = request(server.addr, "GET", &format!("{target}polling"), "");
+    assert_eq!((refused.status, refused.body.contains("full")), (503, true), "{refused:?}");
+    assert_eq!(WebSocket::connect(server.addr, &format!("{target}websocket")).err().unwrap().status, 503);
+    polling.post("1");
+    wait_until("one is gone", || server.control.sessions().len() == 1);
+    Polling::open(server.addr);
+    assert_eq!(server.control.counters().snapshot().refused, 2);
+}
+
+#[test]
 fn an_internal_probe_is_neither_asked_about_nor_counted() {
     runtime().block_on(async {
         let never = |_: &Parts| Err(Refusal::forbidden("nobody"));

@@ -1,13 +1,8 @@
-//! What a failed accept(2) means, and whether the operator has heard of it.
+//! What a failed accept(2) means.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-
-/// A shortage that lasts, or comes and goes, is said again after this.
-const SAY_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Whom a failed accept(2) concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +28,6 @@ impl Failure {
     }
 }
 
-/// When the operator last heard of a shortage, so that it is not said by each slot at each attempt.
-#[derive(Debug, Default)]
-pub(super) struct Shortage(Mutex<Option<Instant>>);
-
-impl Shortage {
-    /// Whether it is to be said now.
-    pub fn is_news(&self, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = last.is_none_or(|last| now.duration_since(last) >= SAY_AGAIN_AFTER);
-        if is_news {
-            *last = Some(now);
-        }
-        is_news
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,12 +47,5 @@ mod tests {
         ] {
             assert_eq!(Failure::of(&errno.into()), failure, "{errno}");
         }
-    }
-
-    #[test]
-    fn a_shortage_is_said_once_in_a_while() {
-        let (shortage, start) = (Shortage::default(), Instant::now());
-        let at = |seconds| shortage.is_news(start + Duration::from_secs(seconds));
-        assert_eq!([at(0), at(1), at(59), at(60), at(61)], [true, false, false, true, false]);
     }
 }

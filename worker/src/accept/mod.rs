@@ -1,5 +1,6 @@
 //! The slots of this worker, each with a task that accepts on it.
 
+mod boxes;
 mod door;
 mod failure;
 mod listener;
@@ -10,15 +11,17 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oxherd_contract::ids::{ListenerId, SlotId};
+use oxherd_contract::ids::SlotId;
+use oxherd_contract::listen::Purpose;
 use oxherd_contract::message::Slot;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 
 pub(crate) use self::door::Door;
-use self::failure::{Failure, Shortage};
+use self::failure::Failure;
 use self::listener::Listener;
 pub(crate) use self::siblings::open_to_siblings;
+use crate::seldom::Seldom;
 
 /// Connections taken from one slot before another one, and those who are connected, have their turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -29,8 +32,8 @@ pub(crate) const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// The slots that this worker accepts on. Dropping it closes them here; the supervisor's copies keep the queues.
 pub(crate) struct Slots {
     door: Door,
-    shortage: Arc<Shortage>,
-    accepting: HashMap<SlotId, AbortHandle>,
+    shortage: Arc<Seldom>,
+    accepting: HashMap<SlotId, (Purpose, AbortHandle)>,
 }
 
 impl Slots {
@@ -43,11 +46,10 @@ impl Slots {
         for (slot, socket) in slots {
             match Listener::new(&slot.address, socket) {
                 Ok(listener) => {
-                    let task =
-                        accept(listener, slot.id, slot.listener, self.door.clone(), self.shortage.clone());
-                    if let Some(older) = self.accepting.insert(slot.id, tokio::spawn(task).abort_handle()) {
-                        older.abort();
-                    }
+                    let (id, purpose) = (slot.id, slot.purpose);
+                    let task = tokio::spawn(accept(listener, slot, self.door.clone(), self.shortage.clone()));
+                    let older = self.accepting.insert(id, (purpose, task.abort_handle()));
+                    older.inspect(|(_, older)| older.abort());
                 }
                 Err(error) => tracing::error!(slot = slot.id.0, %error, "cannot accept on a slot"),
             }
@@ -56,20 +58,30 @@ impl Slots {
 
     /// Closes these; the connections that were accepted stay.
     pub fn release(&mut self, slots: &[SlotId]) {
-        slots.iter().filter_map(|slot| self.accepting.remove(slot)).for_each(|task| task.abort());
+        slots.iter().filter_map(|slot| self.accepting.remove(slot)).for_each(|(_, task)| task.abort());
+    }
+
+    /// Takes no client any more. Other boxes come in to the end, since the sessions that are let go are used by them.
+    pub fn close_to_clients(&mut self) {
+        self.accepting.retain(|_, (purpose, task)| {
+            if *purpose == Purpose::Clients {
+                task.abort();
+            }
+            *purpose == Purpose::Boxes
+        });
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        self.accepting.values().for_each(AbortHandle::abort);
+        self.accepting.values().for_each(|(_, task)| task.abort());
     }
 }
 
 /// Accepts on one slot until aborted.
-async fn accept(listener: Listener, slot: SlotId, id: ListenerId, door: Door, shortage: Arc<Shortage>) {
+async fn accept(listener: Listener, slot: Slot, door: Door, shortage: Arc<Seldom>) {
     loop {
-        let failure = match take_turn(&listener, id, &door).await {
+        let failure = match take_turn(&listener, &slot, &door).await {
             Ok(()) => {
                 yield_now().await;
                 continue;
@@ -86,18 +98,21 @@ async fn accept(listener: Listener, slot: SlotId, id: ListenerId, door: Door, sh
                 sleep(SHORTAGE_PAUSE).await;
             }
             Failure::OfTheListener => {
-                return tracing::error!(slot = slot.0, error = %failure, "a slot accepts no more");
+                return tracing::error!(slot = slot.id.0, error = %failure, "a slot accepts no more");
             }
         }
     }
 }
 
 /// Waits for connections and takes a bounded number of them.
-async fn take_turn(listener: &Listener, id: ListenerId, door: &Door) -> std::io::Result<()> {
+async fn take_turn(listener: &Listener, slot: &Slot, door: &Door) -> std::io::Result<()> {
     listener.ready().await?;
     for _ in 0..ACCEPTS_PER_TURN {
         let Some(accepted) = listener.accept()? else { break };
-        door.welcome(accepted, id);
+        match slot.purpose {
+            Purpose::Clients => door.welcome(accepted, slot.listener),
+            Purpose::Boxes => door.challenge(accepted, slot.listener),
+        }
     }
     Ok(())
 }

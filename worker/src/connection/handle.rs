@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     abandoned: AtomicBool,
     /// Whether it is a client's.
     counted: AtomicBool,
+    /// Another write follows the next one at once.
+    write_follows: AtomicBool,
     /// The tick at which a write first found no room, since when none succeeded; 0 if there is none.
     stuck_since: AtomicU32,
     reach: Mutex<Reach>,
@@ -83,6 +85,7 @@ impl Connection {
             finishing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             counted: AtomicBool::new(origin == Origin::Client),
+            write_follows: AtomicBool::new(false),
             stuck_since: AtomicU32::new(0),
             reach: Mutex::new(Reach { socket: Some(socket), driver: None }),
         }
@@ -114,6 +117,16 @@ impl Connection {
     /// It is a client's from now on; whether it was not before.
     pub fn count(&self) -> bool {
         !self.counted.swap(true, Relaxed)
+    }
+
+    /// The next write is an answer that the engine adds a packet to at once.
+    pub fn write_follows(&self) {
+        self.write_follows.store(true, Relaxed);
+    }
+
+    /// Whether another write follows this one at once. Only a connection that is to be a session's can say so.
+    pub fn takes_write_follows(&self) -> bool {
+        self.phase() == Phase::Session && self.write_follows.swap(false, Relaxed)
     }
 
     /// Ends the transport now: the peer reads end of file, and so does whoever reads here.

@@ -104,7 +104,12 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let more =
+            self.place.connection.takes_write_follows().then(|| self.stream.try_write_more(bufs)).flatten();
+        let outcome = match more {
+            Some(bytes) => Poll::Ready(Ok(bytes)),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        };
         self.wrote(outcome)
     }
 

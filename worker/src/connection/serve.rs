@@ -1,5 +1,5 @@
-//! One connection's HTTP: hyper drives the [`Io`], our service answers. One task each; it ends with the connection
-//! or with the upgrade, after which the engine owns the [`Io`].
+//! One connection's HTTP: hyper drives the transport, our service answers. One task each; it ends with the connection
+//! or with the upgrade, after which the engine owns the transport.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -10,10 +10,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use oxherd_contract::settings::HttpSettings;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
 use super::handle::{Connection, Phase};
-use super::io::Io;
 use crate::route::{Gate, Guest};
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
@@ -49,7 +49,12 @@ impl Protocol {
 }
 
 /// Serves one connection until it ends or leaves HTTP.
-pub(crate) async fn serve(io: Io, guest: Guest, protocol: Protocol, gate: Arc<Gate>) {
+pub(crate) async fn serve(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    guest: Guest,
+    protocol: Protocol,
+    gate: Arc<Gate>,
+) {
     let (connections, connection) = (gate.connections.clone(), guest.connection.clone());
     let guest = Arc::new(guest);
     let service = service_fn(move |request| gate.clone().serve(request, guest.clone()));

@@ -8,6 +8,8 @@ use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use nix::libc::{MSG_MORE, MSG_NOSIGNAL};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -57,6 +59,13 @@ impl Stream {
         if let Stream::Tcp(tcp) = self {
             let _ = tcp.set_zero_linger(); // fails only for a connection that is already gone
         }
+    }
+
+    /// Writes what the kernel may keep for the next write, 200 ms at most (`send(2)`, `MSG_MORE`; `tcp(7)`, `TCP_CORK`),
+    /// so that both leave in one segment. None if it did nothing: the ordinary write may still succeed or tell why not.
+    pub fn try_write_more(&self, bufs: &[IoSlice<'_>]) -> Option<usize> {
+        let (Stream::Tcp(tcp), [head]) = (self, bufs) else { return None };
+        SockRef::from(tcp).send_with_flags(head, MSG_MORE | MSG_NOSIGNAL).ok()
     }
 
     /// Waits until the kernel says that this may be done.

@@ -1,6 +1,5 @@
 //! The application as the connections see it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,12 +7,12 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use engineioxide::control::Control;
+use engineioxide::control::{Control, OpenFollows};
 use hyper::body::Incoming;
 use tower::Service;
 
 use crate::catch::catching;
-use crate::connection::{Connection, Connections, Phase};
+use crate::connection::{Connection, Connections, Peer, Phase};
 use crate::row;
 
 /// The router that the application returned, and where in it the Socket.IO servers are.
@@ -35,7 +34,7 @@ impl App {
     pub fn serve(
         &self,
         request: Request<Incoming>,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         connection: &Arc<Connection>,
         connections: &Arc<Connections>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
@@ -57,7 +56,7 @@ impl App {
     pub fn answer<B>(
         &self,
         mut request: Request<B>,
-        peer: Option<SocketAddr>,
+        peer: Peer,
     ) -> impl Future<Output = Response<Body>> + Send + use<B>
     where
         B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
@@ -66,8 +65,9 @@ impl App {
         if is_at_one_of(request.uri().path(), &self.engine_paths) {
             self.engine.attach(&mut request);
         }
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(peer);
+        if let Some(address) = peer.address {
+            request.extensions_mut().insert(ConnectInfo(address));
         }
         answer(self.router.clone(), request)
     }
@@ -98,6 +98,9 @@ pub(crate) fn conclude(
 ) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connections.upgraded(connection, upgraded);
+        if response.extensions().get::<OpenFollows>().is_some() {
+            connection.write_follows();
+        }
     } else if connection.is_finishing() {
         // A first request that came during a drain may be answered before hyper is told to finish.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

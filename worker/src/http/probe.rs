@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{App, Internal};
+use crate::connection::{Peer, Scheme};
 
 /// How long an application may take to answer itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -54,6 +55,9 @@ fn request(path: &str) -> Request<Body> {
     *request.uri_mut() = uri.parse().unwrap_or_default(); // a path that is no URI finds nobody: 404
     request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
     request.extensions_mut().insert(Internal);
-    request.extensions_mut().insert(ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    request.extensions_mut().insert(ConnectInfo(address));
+    let peer = Peer { address: Some(address), scheme: Scheme::Http, forwarded: false };
+    request.extensions_mut().insert(peer);
     request
 }

@@ -1,28 +1,32 @@
 //! Forwarding at HTTP level: a request that came here and belongs elsewhere is answered by its owner, through us.
 //! Everything streams, and an upgraded connection becomes a pipe. What was forwarded is never forwarded again.
 
-use std::net::SocketAddr;
-
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use oxherd_contract::ids::WorkerId;
+use oxherd_contract::ids::{BoxId, WorkerId};
 use thiserror::Error;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::hop;
 use super::pool::{Pool, PoolError};
+use crate::connection::Peer;
 
 /// What waits in a pipe at most, in each direction: one per forwarded WebSocket, so rather little.
 const PIPE_BYTES: usize = 4096;
 
 /// Who answers a forwarded request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Upstream {
     Sibling(WorkerId),
+    /// A worker of another box.
+    Box {
+        box_id: BoxId,
+        worker: WorkerId,
+    },
 }
 
 /// Why there is no answer.
@@ -35,7 +39,6 @@ pub(crate) enum ForwardError {
 }
 
 /// The way to those who own the sessions of others.
-#[derive(Debug)]
 pub(crate) struct Forwarder {
     me: WorkerId,
     pool: Pool,
@@ -55,19 +58,18 @@ impl Forwarder {
         &self,
         request: Request<Incoming>,
         upstream: Upstream,
-        peer: Option<SocketAddr>,
+        peer: Peer,
     ) -> Result<Response<Body>, ForwardError> {
-        let Upstream::Sibling(worker) = upstream;
         let (mut head, body) = request.into_parts();
         hop::forwarded(&mut head, peer, self.me); // which keeps an upgrade's headers only while its way is there
         let client = if hop::is_upgrade(&head) { head.extensions.remove::<OnUpgrade>() } else { None };
         head.extensions.clear();
-        let (mut response, connection) = self.send(worker, Request::from_parts(head, body)).await?;
+        let (mut response, connection) = self.send(upstream, Request::from_parts(head, body)).await?;
         match client {
             Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 tokio::spawn(pipe(client, hyper::upgrade::on(&mut response)));
             }
-            _ => self.pool.keep(worker, connection),
+            _ => self.pool.keep(upstream, connection),
         }
         let (mut head, body) = response.into_parts();
         hop::answered(&mut head);
@@ -77,7 +79,7 @@ impl Forwarder {
     /// Sends over a connection that waits, or over a new one if there is none or its other end has just closed it.
     async fn send(
         &self,
-        to: WorkerId,
+        to: Upstream,
         mut request: Request<Incoming>,
     ) -> Result<(Response<Incoming>, SendRequest<Incoming>), ForwardError> {
         while let Some(mut connection) = self.pool.take(to) {

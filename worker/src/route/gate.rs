@@ -2,27 +2,27 @@
 //! by its session's owner.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
+use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::scoreboard::Row;
 
 use super::decide::{Claim, Route};
 use super::forward::Upstream;
 use super::{Routing, hop};
-use crate::connection::{Connection, Connections, Phase};
-use crate::http::{App, conclude};
+use crate::connection::{Connection, Connections, Peer, Phase, Source};
+use crate::http::{App, conclude, forwarded};
 
 /// How requests came to this worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
-    /// From a client; its address, unless it came over a Unix socket.
-    Client(Option<SocketAddr>),
-    /// From a sibling, whose word on the client is taken.
+    /// From a client, or from a proxy in front of it.
+    Client(Source),
+    /// From a sibling or another box, whose word on the client is taken.
     Sibling,
 }
 
@@ -62,6 +62,7 @@ pub(crate) struct Gate {
     pub app: Arc<App>,
     pub connections: Arc<Connections>,
     pub routing: Arc<Routing>,
+    pub edge: Arc<EdgeSettings>,
 }
 
 impl Gate {
@@ -73,8 +74,9 @@ impl Gate {
     ) -> Result<Response<Body>, Infallible> {
         let _newcomer = guest.newcomer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let peer = match guest.way {
-            Way::Client(peer) => {
+            Way::Client(source) => {
                 hop::remove_internal(request.headers_mut());
+                let peer = forwarded::peer(&source, &self.edge.trusted_proxies, request.headers_mut());
                 if let Some(upstream) = self.elsewhere(&request) {
                     // Boxed, since it is seldom and large, and every connection has room for the largest.
                     return Ok(Box::pin(self.forward(request, upstream, peer, &guest.connection)).await);
@@ -96,7 +98,8 @@ impl Gate {
             (Claim::NewSession, Route::Ours) if self.connections.is_draining() => {
                 self.routing.any_ready().map(Upstream::Sibling)
             }
-            (_, Route::Ours | Route::Box { .. }) => None,
+            (_, Route::Box { box_id, worker }) => Some(Upstream::Box { box_id, worker }),
+            (_, Route::Ours) => None,
         }
     }
 
@@ -106,7 +109,7 @@ impl Gate {
         &self,
         request: Request<Incoming>,
         upstream: Upstream,
-        peer: Option<SocketAddr>,
+        peer: Peer,
         connection: &Arc<Connection>,
     ) -> Response<Body> {
         // A long poll that waits elsewhere is not ended when this worker drains: its session lives on.

@@ -4,8 +4,6 @@
 //! Headers whose name begins with [`PREFIX`] are ours alone: they are taken out of every request from outside, and
 //! believed only where a sibling speaks.
 
-use std::net::SocketAddr;
-
 use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -13,11 +11,16 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Uri, Version, request, response};
 use oxherd_contract::ids::WorkerId;
 
+use crate::connection::{Peer, Scheme};
+
 /// What the name of every internal header begins with.
 const PREFIX: &str = "oxherd-";
 
 /// The client's address, if it has one.
 const PEER: HeaderName = HeaderName::from_static("oxherd-peer");
+
+/// What the client speaks.
+const SCHEME: HeaderName = HeaderName::from_static("oxherd-scheme");
 
 /// The worker at which the request arrived.
 const ARRIVED_AT: HeaderName = HeaderName::from_static("oxherd-worker");
@@ -47,16 +50,17 @@ pub(crate) fn remove_internal(headers: &mut HeaderMap) {
 }
 
 /// Makes the head of a client's request that of a forwarded one.
-pub(crate) fn forwarded(head: &mut request::Parts, peer: Option<SocketAddr>, arrived_at: WorkerId) {
+pub(crate) fn forwarded(head: &mut request::Parts, peer: Peer, arrived_at: WorkerId) {
     let upgrade = head.headers.get(UPGRADE).cloned().filter(|_| is_upgrade(head));
     remove_of_one_connection(&mut head.headers);
     if let Some(protocol) = upgrade {
         head.headers.insert(UPGRADE, protocol);
         head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    if let Some(peer) = peer.and_then(|peer| HeaderValue::try_from(peer.to_string()).ok()) {
-        head.headers.insert(PEER, peer);
+    if let Some(address) = peer.address.and_then(|peer| HeaderValue::try_from(peer.to_string()).ok()) {
+        head.headers.insert(PEER, address);
     }
+    head.headers.insert(SCHEME, HeaderValue::from_static(peer.scheme.name()));
     head.headers.insert(ARRIVED_AT, HeaderValue::from(arrived_at.0));
     head.version = Version::HTTP_11;
     if let Some(target) = head.uri.path_and_query().cloned() {
@@ -65,10 +69,12 @@ pub(crate) fn forwarded(head: &mut request::Parts, peer: Option<SocketAddr>, arr
 }
 
 /// Whose request a sibling forwarded.
-pub(crate) fn client_of(headers: &mut HeaderMap) -> Option<SocketAddr> {
-    let peer = headers.get(PEER).and_then(|value| value.to_str().ok()?.parse().ok());
+pub(crate) fn client_of(headers: &mut HeaderMap) -> Peer {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let address = text(PEER).and_then(|peer| peer.parse().ok());
+    let scheme = text(SCHEME).and_then(Scheme::named).unwrap_or(Scheme::Http);
     remove_internal(headers);
-    peer
+    Peer { address, scheme, forwarded: true }
 }
 
 /// Makes the head of an owner's answer one for the client.
@@ -138,17 +144,19 @@ mod tests {
 
     #[test]
     fn the_owner_learns_who_the_client_is_and_the_application_sees_no_trace_of_it() {
-        for peer in ["127.0.0.1:80", "[fe80::1%2]:65535"] {
-            let peer = Some(peer.parse().unwrap());
+        for (address, scheme) in [
+            (Some("127.0.0.1:80"), Scheme::Http),
+            (Some("[fe80::1%2]:65535"), Scheme::Https),
+            (None, Scheme::Https),
+        ] {
+            let address = address.map(|address| address.parse().unwrap());
+            let peer = Peer { address, scheme, forwarded: false };
             let mut head = request(&[("host", "a"), ("cookie", "b")]);
             forwarded(&mut head, peer, WorkerId(7));
             assert_eq!(head.headers[ARRIVED_AT], "7");
-            assert_eq!(client_of(&mut head.headers), peer);
+            assert_eq!(client_of(&mut head.headers), Peer { forwarded: true, ..peer });
             assert_eq!(names(&head.headers), ["cookie", "host"]);
         }
-        let mut head = request(&[("host", "a")]);
-        forwarded(&mut head, None, WorkerId(7));
-        assert_eq!(client_of(&mut head.headers), None);
     }
 
     #[test]
@@ -166,8 +174,9 @@ mod tests {
         ]);
         head.version = Version::HTTP_10;
         head.uri = "http://host/path?query".parse().unwrap();
-        forwarded(&mut head, None, WorkerId(7));
-        assert_eq!(names(&head.headers), ["accept", "content-length", "oxherd-worker"]);
+        let nobody = Peer { address: None, scheme: Scheme::Http, forwarded: false };
+        forwarded(&mut head, nobody, WorkerId(7));
+        assert_eq!(names(&head.headers), ["accept", "content-length", "oxherd-scheme", "oxherd-worker"]);
         assert_eq!((head.version, head.uri.to_string().as_str()), (Version::HTTP_11, "/path?query"));
     }
 

@@ -37,13 +37,14 @@ use oxherd_contract::scoreboard::{Row, Scoreboard};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::decide::{Claim, Peers, Route};
-use self::forward::Forwarder;
+use self::forward::{Forwarder, Upstream};
 pub(crate) use self::gate::{Gate, Guest, Newcomer, Way};
 use self::handoff::Channels;
 use self::pool::Pool;
 use self::siblings::Siblings;
 pub(crate) use self::siblings::is_of_this_user;
 use self::tag::{Owner, Secrets};
+use crate::boxes::Boxes;
 
 /// How often the siblings are looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
@@ -55,6 +56,8 @@ pub(crate) struct Routing {
     secrets: Arc<Secrets>,
     engine_paths: Box<[String]>,
     siblings: Siblings,
+    /// `None` if this box is alone.
+    boxes: Option<Arc<Boxes>>,
     pub channels: Channels,
     forwarder: Forwarder,
 }
@@ -78,6 +81,7 @@ impl Routing {
         board: &'static Scoreboard,
         row: &'static Row,
         directory: PathBuf,
+        boxes: Option<Arc<Boxes>>,
     ) -> Self {
         Routing {
             row,
@@ -86,13 +90,19 @@ impl Routing {
             engine_paths,
             siblings: Siblings::new(me.worker, board),
             channels: Channels::new(directory.clone()),
-            forwarder: Forwarder::new(me.worker, Pool::new(directory)),
+            forwarder: Forwarder::new(me.worker, Pool::new(directory, boxes.clone())),
+            boxes,
         }
     }
 
     /// Where the siblings' sockets are.
     pub fn directory(&self) -> &Path {
         self.channels.directory()
+    }
+
+    /// What is known of the other boxes.
+    pub fn boxes(&self) -> Option<&Arc<Boxes>> {
+        self.boxes.as_ref()
     }
 
     pub fn worker(&self) -> WorkerId {
@@ -107,7 +117,10 @@ impl Routing {
             period.tick().await;
             self.siblings.look();
             self.channels.retain(|worker| self.is_alive(worker));
-            self.forwarder.pool().retain(|worker| self.is_alive(worker));
+            self.forwarder.pool().retain(|upstream| match upstream {
+                Upstream::Sibling(worker) => self.is_alive(worker),
+                Upstream::Box { box_id, .. } => self.is_known(box_id),
+            });
         }
     }
 
@@ -163,8 +176,8 @@ impl Peers for Routing {
         self.siblings.row(worker).is_some()
     }
 
-    fn is_known(&self, _: BoxId) -> bool {
-        false
+    fn is_known(&self, box_id: BoxId) -> bool {
+        self.boxes.as_ref().is_some_and(|boxes| boxes.may_be_there(box_id))
     }
 }
 

@@ -66,9 +66,21 @@ impl Secrets {
     }
 
     /// Puts others in their place, for the sessions that are open too: while they change, the list has both.
-    #[allow(dead_code, reason = "called when keys are loaded anew")]
     pub fn replace(&self, secrets: &[Secret]) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keyed(secrets);
+    }
+
+    /// A whole MAC over a message of another kind than tags. `purpose` ends with a NUL, and no other use of the secrets has
+    /// it.
+    pub fn mac(&self, purpose: &[u8], message: &[u8]) -> [u8; 32] {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.first().map_or([0; 32], |key| whole_mac(key, purpose, message))
+    }
+
+    /// Whether one of the secrets made this MAC.
+    pub fn verifies(&self, purpose: &[u8], message: &[u8], mac: &[u8]) -> bool {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().any(|key| whole_mac(key, purpose, message).ct_eq(mac).into())
     }
 
     /// The tag of a session. Empty, so that the session is nobody's, if there is no secret.
@@ -133,6 +145,13 @@ fn mac(key: &Hmac<Sha256>, sid: Sid, owner: Owner) -> [u8; MAC_BYTES] {
     mac.update(&owner.bytes());
     let whole = mac.finalize().into_bytes();
     std::array::from_fn(|at| whole[at])
+}
+
+fn whole_mac(key: &Hmac<Sha256>, purpose: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = key.clone();
+    mac.update(purpose);
+    mac.update(message);
+    mac.finalize().into_bytes().into()
 }
 
 /// Tags the sessions of one worker and knows them again.

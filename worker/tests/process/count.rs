@@ -10,6 +10,7 @@ use crate::support::{Start, wait_until};
 crate::trials![
     every_connection_request_and_byte_is_counted,
     every_byte_of_a_websocket_is_counted,
+    the_answer_to_a_websocket_and_the_open_packet_come_in_one_segment,
     a_session_counts_from_its_handshake_to_its_end,
     a_handler_that_panics_costs_one_event_and_one_line,
     a_handler_that_panics_at_once_ends_its_session_only,
@@ -68,6 +69,21 @@ fn every_byte_of_a_websocket_is_counted() {
         let row = process.row();
         (row.bytes_in.load(Relaxed), row.bytes_out.load(Relaxed)) == (sent as u64, received as u64)
     });
+}
+
+fn the_answer_to_a_websocket_and_the_open_packet_come_in_one_segment() {
+    let process = Start::default().ready();
+    let (_listener, address) = process.listen();
+    for _ in 0..20 {
+        let mut client = Client::connect(address);
+        client.send(UPGRADE);
+        let segment = client.0.fill_buf().unwrap();
+        assert!(
+            segment.starts_with(b"HTTP/1.1 101 ") && segment.ends_with(b"}"),
+            "{}",
+            segment.escape_ascii()
+        );
+    }
 }
 
 fn a_session_counts_from_its_handshake_to_its_end() {

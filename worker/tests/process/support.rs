@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use oxherd_bus::{Bus, BusSettings, Listeners, bind_unix};
+use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::ids::{BoxId, Generation, ListenerId, RowIndex, SlotId, WorkerId, WorkerIndex};
 use oxherd_contract::link::{self, SupervisorLink};
-use oxherd_contract::listen::Address;
+use oxherd_contract::listen::{Address, Purpose};
 use oxherd_contract::message::{Slot, ToChild, ToSupervisor};
 use oxherd_contract::scoreboard::{Row, Scoreboard};
 use oxherd_contract::secret::Secret;
@@ -65,6 +66,7 @@ impl Default for Start {
                     write_timeout: PATIENCE * 3,
                     peek_timeout: Duration::from_secs(1),
                 },
+                edge: EdgeSettings::default(),
                 engine: EngineSettings {
                     payload_bytes_max: 1_000_000,
                     slow_budget_bytes: 1 << 20,
@@ -73,6 +75,8 @@ impl Default for Start {
                 },
                 cluster: ClusterSettings { secrets: vec![Secret::new("the secret of all tests")] },
                 orphan_grace: Duration::from_secs(2),
+                redis: None,
+                boxes: None,
                 stock: StockSettings::default(),
             },
             contract: oxherd_contract::VERSION,
@@ -168,7 +172,7 @@ impl Process {
 
     /// Gives it a slot.
     pub fn accept(&self, id: u16, listener: &impl AsFd, address: Address) {
-        let slot = Slot { id: SlotId(id), listener: ListenerId(0), address };
+        let slot = Slot { id: SlotId(id), listener: ListenerId(0), address, purpose: Purpose::Clients };
         self.tell(&ToChild::Accept(vec![slot]), &[listener.as_fd()]);
     }
 

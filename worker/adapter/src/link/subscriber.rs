@@ -124,40 +124,44 @@ enum Sink {
 }
 
 impl Sink {
-    /// Requests last: other servers count this one from then on, and wait for its answers.
+    /// What is counted comes last: other servers count this one from then on, and wait for its answers.
     async fn add(&mut self, subscriptions: &[Arc<Subscription>]) -> RedisResult<()> {
-        let channels = || subscriptions.iter().map(|subscription| &subscription.channels);
-        let patterns: Vec<_> = channels().map(|names| &names.pattern).collect();
-        let responses: Vec<_> = channels().flat_map(|names| [&names.response, &names.own_response]).collect();
-        let requests: Vec<_> = channels().map(|names| &names.request).collect();
+        let all = |names: fn(&Subscription) -> &Vec<String>| -> Vec<String> {
+            subscriptions.iter().flat_map(|subscription| names(subscription)).cloned().collect()
+        };
+        self.psubscribe(all(|one| &one.patterns)).await?;
+        self.subscribe(all(|one| &one.channels)).await?;
+        self.subscribe(all(|one| &one.counted)).await
+    }
+
+    async fn psubscribe(&mut self, patterns: Vec<String>) -> RedisResult<()> {
         match self {
-            Self::Resp3(commands) => {
-                commands.connection.psubscribe(patterns).await?;
-                commands.connection.subscribe(responses).await?;
-                commands.connection.subscribe(requests).await
-            }
-            Self::Resp2(sink) => {
-                sink.psubscribe(patterns).await?;
-                sink.subscribe(responses).await?;
-                sink.subscribe(requests).await
-            }
+            _ if patterns.is_empty() => Ok(()), // which Redis would refuse
+            Self::Resp3(commands) => commands.connection.psubscribe(patterns).await,
+            Self::Resp2(sink) => sink.psubscribe(patterns).await,
         }
     }
 
-    /// Requests first: nobody waits for answers that do not come any more.
+    async fn subscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
+        match self {
+            _ if channels.is_empty() => Ok(()),
+            Self::Resp3(commands) => commands.connection.subscribe(channels).await,
+            Self::Resp2(sink) => sink.subscribe(channels).await,
+        }
+    }
+
+    /// What is counted goes first: nobody waits for answers that do not come any more.
     async fn remove(&mut self, subscription: &Subscription) -> RedisResult<()> {
         subscription.set_confirmed(false);
-        let names = &subscription.channels;
-        let channels = [&names.request, &names.response, &names.own_response];
+        let channels: Vec<_> = subscription.counted.iter().chain(&subscription.channels).collect();
         match self {
-            Self::Resp3(commands) => {
-                commands.connection.unsubscribe(&channels[..]).await?;
-                commands.connection.punsubscribe(&names.pattern).await
-            }
-            Self::Resp2(sink) => {
-                sink.unsubscribe(&channels[..]).await?;
-                sink.punsubscribe(&names.pattern).await
-            }
+            Self::Resp3(commands) => commands.connection.unsubscribe(channels).await?,
+            Self::Resp2(sink) => sink.unsubscribe(channels).await?,
+        }
+        match self {
+            _ if subscription.patterns.is_empty() => Ok(()),
+            Self::Resp3(commands) => commands.connection.punsubscribe(&subscription.patterns).await,
+            Self::Resp2(sink) => sink.punsubscribe(&subscription.patterns).await,
         }
     }
 

@@ -12,16 +12,39 @@ use tokio::sync::Notify;
 
 use crate::wire::channel::Channels;
 
-/// Everything that one namespace listens to.
+/// What is subscribed to and given up together.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    pub channels: Channels,
+    /// No two that are wanted have the same; a pattern or a channel of it.
+    pub name: String,
+    pub patterns: Vec<String>,
+    pub channels: Vec<String>,
+    /// Subscribed to last and given up first, since other servers count who is.
+    pub counted: Vec<String>,
     confirmed: AtomicBool,
 }
 
 impl Subscription {
-    pub(crate) fn new(channels: Channels) -> Self {
-        Self { channels, confirmed: AtomicBool::new(false) }
+    /// Everything that one namespace listens to.
+    pub(crate) fn namespace(names: &Channels) -> Self {
+        Self {
+            name: names.pattern.clone(),
+            patterns: vec![names.pattern.clone()],
+            channels: vec![names.response.clone(), names.own_response.clone()],
+            counted: vec![names.request.clone()],
+            confirmed: AtomicBool::new(false),
+        }
+    }
+
+    /// One channel that means nothing to the protocol.
+    pub(crate) fn plain(channel: &str) -> Self {
+        Self {
+            name: channel.to_owned(),
+            patterns: Vec::new(),
+            channels: vec![channel.to_owned()],
+            counted: Vec::new(),
+            confirmed: AtomicBool::new(false),
+        }
     }
 
     /// Redis has it: other servers count this one.
@@ -42,7 +65,7 @@ pub(super) struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct Wanted {
-    by_pattern: BTreeMap<String, Arc<Subscription>>,
+    by_name: BTreeMap<String, Arc<Subscription>>,
     changes: VecDeque<Change>,
 }
 
@@ -55,16 +78,16 @@ pub(super) enum Change {
 impl Subscriptions {
     pub(super) fn add(&self, subscription: Arc<Subscription>) {
         let mut wanted = self.wanted();
-        wanted.by_pattern.insert(subscription.channels.pattern.clone(), Arc::clone(&subscription));
+        wanted.by_name.insert(subscription.name.clone(), Arc::clone(&subscription));
         wanted.changes.push_back(Change::Add(subscription));
         self.changed.notify_one();
     }
 
     pub(super) fn remove(&self, subscription: &Arc<Subscription>) {
         let mut wanted = self.wanted();
-        let pattern = &subscription.channels.pattern;
-        if wanted.by_pattern.get(pattern).is_some_and(|current| Arc::ptr_eq(current, subscription)) {
-            wanted.by_pattern.remove(pattern);
+        let name = &subscription.name;
+        if wanted.by_name.get(name).is_some_and(|current| Arc::ptr_eq(current, subscription)) {
+            wanted.by_name.remove(name);
             wanted.changes.push_back(Change::Remove(Arc::clone(subscription)));
             self.changed.notify_one();
         }
@@ -74,7 +97,7 @@ impl Subscriptions {
     pub(super) fn all(&self) -> Vec<Arc<Subscription>> {
         let mut wanted = self.wanted();
         wanted.changes.clear();
-        wanted.by_pattern.values().cloned().collect()
+        wanted.by_name.values().cloned().collect()
     }
 
     /// Waits for the next change.
@@ -90,13 +113,12 @@ impl Subscriptions {
     /// No change waits, and everything that is wanted is confirmed.
     pub(super) fn is_complete(&self) -> bool {
         let wanted = self.wanted();
-        wanted.changes.is_empty()
-            && wanted.by_pattern.values().all(|subscription| subscription.is_confirmed())
+        wanted.changes.is_empty() && wanted.by_name.values().all(|subscription| subscription.is_confirmed())
     }
 
     /// The connection is gone, and every subscription with it.
     pub(super) fn lost(&self) {
-        self.wanted().by_pattern.values().for_each(|subscription| subscription.set_confirmed(false));
+        self.wanted().by_name.values().for_each(|subscription| subscription.set_confirmed(false));
     }
 
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
@@ -111,7 +133,7 @@ mod tests {
     use super::*;
 
     fn one(name: &str) -> Arc<Subscription> {
-        Arc::new(Subscription::new(Channels::new("k", name, "u")))
+        Arc::new(Subscription::namespace(&Channels::new("k", name, "u")))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The hook that decides whether a session may begin.
 
+use std::time::Duration;
+
 use http::request::Parts;
 
 use super::{Control, Refusal};
@@ -40,13 +42,18 @@ where
 #[derive(Debug, Clone, Copy)]
 pub struct Internal;
 
+/// What a client is told that finds no place: sessions end at any time.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
+
 impl Control {
     pub(crate) fn admit(&self, request: &Parts) -> Result<(), Refusal> {
         if request.extensions.get::<Internal>().is_some() {
             return Ok(());
         }
         let admitted = if self.is_leaving() {
-            Err(Refusal::unavailable("Server is leaving", std::time::Duration::ZERO))
+            Err(Refusal::unavailable("Server is leaving", Duration::ZERO))
+        } else if self.is_full() {
+            Err(Refusal::unavailable("Server is full", RETRY_WHEN_FULL))
         } else {
             self.options().admission.as_ref().map_or(Ok(()), |hook| hook.admit(request))
         };
@@ -54,5 +61,10 @@ impl Control {
             self.counters().refused.add(1);
         }
         admitted
+    }
+
+    fn is_full(&self) -> bool {
+        let sessions = self.counters().sessions_polling.get() + self.counters().sessions_websocket.get();
+        self.options().sessions_max.is_some_and(|max| sessions >= max.get() as u64)
     }
 }

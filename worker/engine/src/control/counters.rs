@@ -24,7 +24,7 @@ impl Counter {
         self.0.fetch_max(n, Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -71,7 +71,7 @@ counters! {
     sessions_lost,
     /// Sessions ended from this side.
     sessions_ended,
-    /// Sessions that the admission hook or a shutdown refused.
+    /// Sessions that the admission hook, a limit or a shutdown refused.
     refused,
     /// Upgrades from polling to a WebSocket.
     upgrades,

@@ -50,6 +50,11 @@ pub struct Dismantled {
     pub guard: Box<dyn Any + Send>,
 }
 
+/// In the extensions of a response 101: the session's open packet is written at once after it. A server may hold the
+/// response back so that both leave in one segment, say by `MSG_MORE`.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFollows;
+
 /// A connected socket without anything around it.
 #[derive(Debug)]
 pub enum BareSocket {

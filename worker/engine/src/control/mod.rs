@@ -43,7 +43,7 @@ pub(crate) use self::counters::Counter;
 pub use self::{
     admission::{Admission, Internal},
     counters::{Counters, Snapshot},
-    dismantle::{BareSocket, Dismantle, Dismantled},
+    dismantle::{BareSocket, Dismantle, Dismantled, OpenFollows},
     handle::SessionHandle,
     options::{Conduct, Options},
     shutdown::Pace,

@@ -25,6 +25,9 @@ pub struct Options {
     pub tagger: Option<Arc<dyn SessionTagger>>,
     /// Asked before a session exists. Default: all are welcome.
     pub admission: Option<Arc<dyn Admission>>,
+    /// Sessions at most; further ones are refused (503). A session on polling needs no connection, so a limit on
+    /// connections alone lets one client open any number. Default: none.
+    pub sessions_max: Option<NonZeroUsize>,
     /// How the socket comes out of what the server has put around it. Default: it has put nothing around it.
     pub dismantle: Option<Dismantle>,
     /// Bytes that may wait for one client (on the wire, and 64 for each packet). Beyond them the session is closed and
@@ -68,6 +71,7 @@ impl Default for Options {
             conduct: Conduct::default(),
             tagger: None,
             admission: None,
+            sessions_max: None,
             dismantle: None,
             slow_budget: None,
             slow_after: None,
@@ -83,6 +87,7 @@ impl fmt::Debug for Options {
             .field("conduct", &self.conduct)
             .field("tagger", &self.tagger.is_some())
             .field("admission", &self.admission.is_some())
+            .field("sessions_max", &self.sessions_max)
             .field("dismantle", &self.dismantle.is_some())
             .field("slow_budget", &self.slow_budget)
             .field("slow_after", &self.slow_after)

@@ -32,20 +32,22 @@ pub(crate) fn accept(
         return Err(HandshakeError::Version);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HandshakeError::Key)?.as_bytes().trim_ascii();
-    match STANDARD.decode(key) {
-        Ok(nonce) if nonce.len() == 16 => {
-            HeaderValue::from_str(&accept_key(key)).map_err(|_| HandshakeError::Key)
-        }
+    let mut nonce = [0; 18];
+    match STANDARD.decode_slice(key, &mut nonce) {
+        Ok(16) => accept_key(key),
         _ => Err(HandshakeError::Key),
     }
 }
 
 /// The hash that proves to the client that its request was understood as a WebSocket's (§4.2.2).
-fn accept_key(key: &[u8]) -> String {
+fn accept_key(key: &[u8]) -> Result<HeaderValue, HandshakeError> {
     let mut hash = sha1_smol::Sha1::new();
     hash.update(key);
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(hash.digest().bytes())
+    let mut text = [0; 28];
+    let encoded = STANDARD.encode_slice(hash.digest().bytes(), &mut text);
+    debug_assert_eq!(encoded, Ok(text.len()), "20 bytes are 28 characters");
+    HeaderValue::from_bytes(&text).map_err(|_| HandshakeError::Key)
 }
 
 /// Whether a comma-separated header, which may be repeated, holds `token`.

@@ -70,6 +70,8 @@ pub(crate) const fn binary_len(len: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
     use super::*;
 
     #[test]
@@ -82,6 +84,39 @@ mod tests {
         let packets: Vec<_> = decode(payload.into_text().into_bytes()).unwrap().map(Result::unwrap).collect();
         let binary = Packet::Binary(vec![1, 2, 3, 4].into());
         assert_eq!(packets, [Packet::Message("hello€".into()), binary, Packet::Ping]);
+    }
+
+    #[test]
+    fn any_packets_survive_and_any_bytes_are_packets_or_errors() {
+        for seed in 0..2000 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut payload = Payload::default();
+            let mut want = Vec::new();
+            for _ in 0..rng.random_range(1..6) {
+                let len = rng.random_range(0..9);
+                if rng.random() {
+                    let text: String =
+                        (0..len).map(|_| ['4', 'b', '=', 'é'][rng.random_range(0..4)]).collect();
+                    payload.push_text('4', &text);
+                    want.push(Packet::Message(text.into()));
+                } else {
+                    let data: Vec<u8> = (0..len).map(|_| rng.random()).collect();
+                    payload.push_binary(&data);
+                    want.push(Packet::Binary(data.into()));
+                }
+            }
+            let mut body = payload.into_text().into_bytes();
+            let packets: Result<Vec<_>, _> = decode(body.clone()).unwrap().collect();
+            assert_eq!(packets.unwrap(), want, "seed {seed}");
+            for _ in 0..3 {
+                let at = rng.random_range(0..body.len());
+                body[at] = [0x1E, b'b', b'=', b'2', 0xC3, 0xFF][rng.random_range(0..6)];
+            }
+            let separators = body.iter().filter(|byte| **byte == 0x1E).count();
+            if let Ok(packets) = decode(body) {
+                assert!(packets.count() <= separators + 1, "seed {seed}");
+            }
+        }
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl Refused {
 }
 
 fn body(code: &str, message: &str) -> String {
-    format!(r#"{{"code":{code},"message":"{}"}}"#, message.replace(['"', '\\'], "'"))
+    // What JSON would have to escape (RFC 8259 §7).
+    let message = message.replace(|c: char| matches!(c, '"' | '\\') || c.is_control(), "'");
+    format!(r#"{{"code":{code},"message":"{message}"}}"#)
 }
 
 /// The answer of an [`Admission`](crate::control::Admission) hook that wants no session.
@@ -102,5 +104,14 @@ mod tests {
         assert_eq!(body.unwrap(), r#"{"code":1,"message":"Session ID unknown"}"#);
         let (_, body, _) = Refused::UnknownSession.answer(Conduct::Stock);
         assert_eq!(body.unwrap(), r#"{"code":"1","message":"Session ID unknown"}"#);
+    }
+
+    #[test]
+    fn a_refusal_is_json_whatever_its_message_is() {
+        let refused = Refused::Admission(Refusal::forbidden("say \"a\\b\"\n\u{1}é"));
+        let (_, body, _) = refused.answer(Conduct::Node);
+        let body: serde_json::Value = serde_json::from_str(&body.unwrap()).unwrap();
+        assert_eq!(body["code"], 4);
+        assert!(body["message"].as_str().unwrap().starts_with("say 'a'b'"), "{body}");
     }
 }

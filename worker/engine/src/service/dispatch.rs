@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{ResponseBody, ResponseFuture};
 use crate::{
-    control::{Conduct, Control},
+    control::{Conduct, Control, OpenFollows},
     engine::EngineIo,
     handler::EngineIoHandler,
     proto::{
@@ -97,8 +97,11 @@ fn switch<H: EngineIoHandler, B, ResBody>(
     match switched.map_err(Refused::from).and_then(|(accept, upgrade)| Ok((accept, upgrade, purpose(parts)?)))
     {
         Ok((accept, upgrade, purpose)) => {
-            upgrading::spawn(engine.clone(), upgrade, purpose);
             let mut response = Response::new(ResponseBody::empty());
+            if matches!(purpose, Purpose::Open(..)) && !engine.config.is_bare() {
+                response.extensions_mut().insert(OpenFollows);
+            }
+            upgrading::spawn(engine.clone(), upgrade, purpose);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -73,6 +73,11 @@ impl Owner for Dummy {
 }
 
 impl<D: Default + Send + Sync + 'static> Socket<D> {
+    /// Sends a text frame as it stands: see `EngineIoConfig::bare_websocket`.
+    pub fn emit_bare(&self, text: &str) {
+        self.session.send(Item::Open(text.into()));
+    }
+
     /// A socket without a client.
     pub fn new_dummy(sid: Sid, close_fn: CloseFn) -> Arc<Self> {
         let (socket, mut packets) = Self::new_dummy_piped(sid, close_fn, 1024);

@@ -5,3 +5,7 @@ pub(crate) mod polling;
 mod probe;
 pub(crate) mod upgrading;
 pub(crate) mod websocket;
+
+/// Packets of one client that are handled before everything else has a turn: a handler may start a task for each, and a
+/// polling body or the kernel's buffer holds tens of thousands.
+const TURN_PACKETS_MAX: usize = 128;

@@ -8,6 +8,7 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::TURN_PACKETS_MAX;
 use crate::{
     engine::EngineIo,
     handler::EngineIoHandler,
@@ -56,9 +57,15 @@ where
         session.close(DisconnectReason::PacketParsingError, Manner::NORMAL);
         Refused::BadPacket
     };
-    for packet in payload::decode(body).map_err(unreadable)? {
+    for (handled, packet) in (1..).zip(payload::decode(body).map_err(unreadable)?) {
         if !engine.receive(&socket, packet.map_err(unreadable)?) {
             break;
+        }
+        if handled % TURN_PACKETS_MAX == 0 {
+            tokio::task::yield_now().await;
+            if !session.is_open() {
+                break;
+            }
         }
     }
     Ok(())

@@ -10,7 +10,7 @@
 
 use std::{
     cell::Cell,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,6 +20,7 @@ use engineioxide_core::{Packet, ProtocolVersion};
 use tokio::time::{Sleep, sleep};
 
 use super::{
+    TURN_PACKETS_MAX,
     io::{Reader, Writer},
     probe::{Probe, Step},
 };
@@ -115,6 +116,7 @@ impl<H: EngineIoHandler> Connection<H> {
 
     /// Runs while the session is open; ready when it closes.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut handled = 0;
         loop {
             match self.socket.session.tend(cx) {
                 Progress::Open => {}
@@ -129,39 +131,44 @@ impl<H: EngineIoHandler> Connection<H> {
                     return Poll::Ready(());
                 }
             }
-            if ready!(self.poll_receive(cx)).is_err() {
-                self.socket.session.lose();
+            if handled >= TURN_PACKETS_MAX {
+                // `wake_by_ref` would come back before the I/O driver is asked; `yield_now` does not.
+                return pin!(tokio::task::yield_now()).poll(cx);
+            }
+            match ready!(self.poll_receive(cx)) {
+                Ok(events) => handled += events,
+                Err(()) => self.socket.session.lose(),
             }
         }
     }
 
-    /// Reads once and handles what came; an error at the end of the stream.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+    /// Reads once and handles what came; the number of events, or an error at the end of the stream.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ()>> {
         let size = self.engine.config.ws_read_buffer_size.max(READ_MIN);
         let mut buffer =
             READ_BUFFER.take().filter(|buffer| buffer.len() == size).unwrap_or_else(|| vec![0; size]);
         let read = self.reader.poll_read(cx, &mut buffer);
-        if let Poll::Ready(Ok(len)) = read {
-            self.receive(cx, &mut buffer[..len]);
-        }
-        READ_BUFFER.set(Some(buffer));
-        read.map(|read| match read {
-            Ok(1..) => Ok(()),
+        let received = read.map(|read| match read {
+            Ok(len @ 1..) => Ok(self.receive(cx, &mut buffer[..len])),
             Ok(0) | Err(_) => Err(()),
-        })
+        });
+        READ_BUFFER.set(Some(buffer));
+        received
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>, mut bytes: &mut [u8]) {
+    fn receive(&mut self, cx: &mut Context<'_>, mut bytes: &mut [u8]) -> usize {
         self.reader.count(bytes.len(), self.socket.session.counters());
         let limits = self.engine.limits();
+        let mut handled = 0;
         loop {
             let go_on = match self.decoder.next(&mut bytes, limits) {
                 Ok(Some(event)) => self.handle(cx, event),
-                Ok(None) => return,
+                Ok(None) => return handled,
                 Err(code) => self.breach(cx, code),
             };
+            handled += 1;
             if !go_on {
-                return;
+                return handled;
             }
         }
     }
@@ -177,6 +184,9 @@ impl<H: EngineIoHandler> Connection<H> {
         }
         let session = &self.socket.session;
         match event {
+            Event::Text(text) if self.engine.config.is_bare() => {
+                return self.engine.receive(&self.socket, Packet::Message(text));
+            }
             Event::Text(text) => match Packet::parse(ProtocolVersion::V4, text) {
                 Ok(packet) => return self.engine.receive(&self.socket, packet),
                 Err(_) => session.close(DisconnectReason::PacketParsingError, Manner::NORMAL),

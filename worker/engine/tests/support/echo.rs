@@ -12,12 +12,14 @@ use engineioxide::{
     socket::{DisconnectReason, Socket},
 };
 
-/// Echoes; `panic`, `close` and `stop` are commands.
+/// Echoes; `panic`, `close`, `hold` and `count` are commands.
 #[derive(Debug, Default)]
 pub struct Echo {
     pub sockets: Mutex<Vec<Arc<Socket<()>>>>,
     pub reasons: Mutex<Vec<DisconnectReason>>,
     pub messages: AtomicUsize,
+    /// Who has it keeps `hold` from returning.
+    pub hold: Mutex<()>,
     /// Emitted in `on_connect`.
     pub greeting: Option<&'static str>,
     /// Panic in `on_connect`.
@@ -55,6 +57,8 @@ impl EngineIoHandler for Echo {
         match &*msg {
             "panic" => panic!("told to panic"),
             "close" => socket.close(DisconnectReason::ClosingServer),
+            "hold" => drop(self.hold.lock()),
+            "count" => socket.emit(self.messages.load(Ordering::SeqCst).to_string()).unwrap(),
             _ => _ = socket.emit(msg),
         }
     }

@@ -14,7 +14,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use crate::now_ns;
+use crate::{cpu_us, now_ns};
 
 pub struct Load {
     pub clients: usize,
@@ -24,11 +24,27 @@ pub struct Load {
     pub stalled: usize,
 }
 
+impl Load {
+    /// Messages that must arrive.
+    pub fn due(&self) -> u64 {
+        self.rate * self.seconds * (self.clients - self.stalled) as u64
+    }
+}
+
 struct Server {
     child: Child,
     /// The server ends when it is closed.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
+}
+
+/// What came of it, as far as it can be wrong.
+pub struct Outcome {
+    pub messages: u64,
+    pub lost: usize,
+    pub grown_kb: i64,
+    /// `NAME=NUMBER` of the server.
+    pub report: String,
 }
 
 /// CPU in microseconds, memory in KB, and what else the server says.
@@ -85,12 +101,12 @@ struct Seen {
     latencies_us: Vec<u32>,
 }
 
-pub fn run(job: &str, load: Load, command: &[&str]) -> io::Result<()> {
+pub fn run(job: &str, load: &Load, command: &[&str]) -> io::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, measure(job, load, command))
 }
 
-async fn measure(job: &str, load: Load, command: &[&str]) -> io::Result<()> {
+async fn measure(job: &str, load: &Load, command: &[&str]) -> io::Result<Outcome> {
     let (mut server, addr) = Server::start(command)?;
     let seen = Rc::new(RefCell::new(Seen::default()));
     let Report(cpu_before, memory_before, _) = server.ask()?;
@@ -113,19 +129,22 @@ async fn measure(job: &str, load: Load, command: &[&str]) -> io::Result<()> {
     if job == "idle" {
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_secs(load.seconds)).await;
-        let Report(cpu_end, _, rest) = server.ask()?;
+        let Report(cpu_end, memory_end, report) = server.ask()?;
         let seconds = begun.elapsed().as_secs_f64();
         let cpu = per_client(cpu_end - cpu_after) / seconds;
         let lost = seen.borrow().lost;
-        println!("connect_us={connect_us:.1} idle_kb={idle_kb:.2} cpu_us_per_session_s={cpu:.3} lost={lost} {rest}");
-        return Ok(());
+        println!("connect_us={connect_us:.1} idle_kb={idle_kb:.2} cpu_us_per_session_s={cpu:.3} lost={lost} {report}");
+        return Ok(Outcome { messages: 0, lost, grown_kb: memory_end as i64 - memory_after as i64, report });
     }
+    let own_before = cpu_us();
     server.send(&format!("run {} {} {}", load.rate, load.seconds, load.bytes))?;
     let reading = tokio::task::spawn_blocking(move || server.report().map(|report| (report, server)));
-    let (Report(cpu, memory_end, rest), _server) = reading.await??;
+    let (Report(cpu, memory_end, report), _server) = reading.await??;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut seen = seen.borrow_mut();
-    let due = load.rate * load.seconds * (load.clients - load.stalled) as u64;
+    let own_share = (cpu_us() - own_before) as f64 / 1e6 / load.seconds as f64;
+    let due = load.due();
+    let grown_kb = memory_end as i64 - memory_after as i64;
     seen.latencies_us.sort_unstable();
     let percentile = |p: usize| {
         let len = seen.latencies_us.len();
@@ -133,15 +152,14 @@ async fn measure(job: &str, load: Load, command: &[&str]) -> io::Result<()> {
     };
     println!(
         "us_per_delivery={:.2} delivered={:.3} p50_ms={:.2} p99_ms={:.2} connect_us={connect_us:.1} \
-         idle_kb={idle_kb:.2} grown_kb={} lost={} {rest}",
+         idle_kb={idle_kb:.2} grown_kb={grown_kb} lost={} generator_cores={own_share:.2} {report}",
         cpu as f64 / seen.messages.max(1) as f64,
         seen.messages as f64 / due as f64,
         percentile(50),
         percentile(99),
-        memory_end as i64 - memory_after as i64,
         seen.lost,
     );
-    Ok(())
+    Ok(Outcome { messages: seen.messages, lost: seen.lost, grown_kb, report })
 }
 
 /// Connects to the namespace and reads until the end; a stalled client does not read once it is connected.

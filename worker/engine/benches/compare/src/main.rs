@@ -1,8 +1,12 @@
 //! One server and one load generator, for comparisons: `compare.sh` runs them against each other in turn.
 //!
 //! `compare server engine|engine-mt|floor` serves on a free port and says it; then it obeys lines on its standard input.
-//! `compare load JOB CLIENTS RATE SECONDS BYTES STALLED -- SERVER ARGS…` starts a server and measures it.
+//! `compare load JOB CLIENTS RATE SECONDS BYTES STALLED -- SERVER ARGS…` starts a server and measures it; `compare check`
+//! also fails if it did not do what this engine promises (`check.rs`).
 
+mod check;
+#[cfg(feature = "ours")]
+mod corked;
 mod floor;
 mod load;
 mod serve;
@@ -15,7 +19,7 @@ fn main() -> io::Result<()> {
     match args[..] {
         ["server", "floor"] => floor::run(),
         ["server", kind] => serve::run(kind),
-        ["load", job, clients, rate, seconds, bytes, stalled, "--", ref server @ ..] => {
+        [what @ ("load" | "check"), job, clients, rate, seconds, bytes, stalled, "--", ref server @ ..] => {
             let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("not a number: {text}"));
             let load = load::Load {
                 clients: number(clients) as usize,
@@ -24,7 +28,8 @@ fn main() -> io::Result<()> {
                 bytes: number(bytes) as usize,
                 stalled: number(stalled) as usize,
             };
-            load::run(job, load, server)
+            let outcome = load::run(job, &load, server)?;
+            if what == "check" { check::check(job, &load, &outcome) } else { Ok(()) }
         }
         _ => panic!("see src/main.rs"),
     }

@@ -38,7 +38,7 @@ async fn serve() -> io::Result<()> {
             });
             tokio::spawn(async move {
                 let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
+                    .serve_connection(TokioIo::new(wrap(stream)), service)
                     .with_upgrades()
                     .await;
             });
@@ -70,6 +70,16 @@ async fn broadcast(io: &SocketIo, rate: u64, seconds: u64, bytes: usize) {
     tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
+/// As oxherd's worker does it, which wraps its sockets anyway.
+#[cfg(feature = "ours")]
+fn wrap(stream: tokio::net::TcpStream) -> crate::corked::Corked {
+    crate::corked::Corked(stream)
+}
+#[cfg(not(feature = "ours"))]
+fn wrap(stream: tokio::net::TcpStream) -> tokio::net::TcpStream {
+    stream
+}
+
 #[cfg(feature = "ours")]
 fn control() -> ours::Attach {
     ours::Attach::from_env()
@@ -94,6 +104,7 @@ mod ours {
             Self(Control::new(Options {
                 slow_budget: number("BUDGET").and_then(|bytes| std::num::NonZeroUsize::new(bytes as usize)),
                 flush_window: Duration::from_millis(number("WINDOW_MS").unwrap_or(0)),
+                dismantle: Some(crate::corked::dismantle),
                 ..Options::default()
             }))
         }

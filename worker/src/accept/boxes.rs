@@ -1,0 +1,73 @@
+//! Connections of other boxes: each proves first that it belongs to the cluster, then goes to the worker that it names.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxherd_contract::handoff::{Handoff, HandoffError, Reason};
+use oxherd_contract::ids::{ListenerId, WorkerId};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::Door;
+use super::listener::Accepted;
+use crate::boxes::Boxes;
+use crate::connection::{Socket, Stream};
+
+/// A sibling that takes nothing now is tried this often, with a pause.
+const GIVES_MAX: u32 = 20;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Door {
+    /// A connection that was accepted on a slot for other boxes.
+    pub fn challenge(&self, (socket, peer): Accepted, listener: ListenerId) {
+        let (Some(boxes), Socket::Tcp(tcp), Some(peer)) = (self.routing.boxes(), socket, peer) else {
+            return;
+        };
+        let Some(room) = boxes.room() else { return };
+        let (door, boxes) = (self.clone(), boxes.clone());
+        tokio::spawn(async move {
+            if let Err(error) = door.introduce(&boxes, tcp, peer, listener).await {
+                tracing::debug!(%error, %peer, "a box did not come in");
+            }
+            drop(room);
+        });
+    }
+
+    async fn introduce(
+        &self,
+        boxes: &Arc<Boxes>,
+        tcp: std::net::TcpStream,
+        peer: SocketAddr,
+        listener: ListenerId,
+    ) -> io::Result<()> {
+        tcp.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(tcp)?;
+        let Some(worker) = boxes.challenge(&mut stream, peer).await else { return Ok(()) };
+        if worker == self.routing.worker() {
+            boxes.decide(&mut stream, true).await;
+            self.admit(Ok(Stream::Tcp(stream)));
+            return Ok(());
+        }
+        // The sibling has it before the other box may speak, so nothing that it says is read here.
+        let handoff = Handoff { listener, peer: Some(peer), reason: Reason::Box };
+        let given = self.give_box(worker, &handoff, &stream).await;
+        boxes.decide(&mut stream, given).await;
+        Ok(())
+    }
+
+    async fn give_box(&self, worker: WorkerId, handoff: &Handoff, stream: &TcpStream) -> bool {
+        for _ in 0..GIVES_MAX {
+            match self.routing.channels.give(worker, handoff, stream.as_fd()) {
+                Err(HandoffError::Full) => sleep(PAUSE).await,
+                Ok(()) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+}
