@@ -22,8 +22,8 @@ use crate::stream::Stream;
 /// Steps of work of one turn before the other tasks may run.
 const TURN_WORK_MAX: u64 = 16 * 1024;
 
-/// Buffers of one vectored write.
-const SLICES_MAX: usize = 256;
+/// Buffers of one vectored write. An array of them is filled for each write, most of which are of one buffer.
+const SLICES_MAX: usize = 64;
 
 /// How long a connection that is to be closed may take to read its last replies.
 const LINGER: Duration = Duration::from_secs(2);

@@ -1,10 +1,11 @@
 //! The task that publishes: takes batches from the outbox, writes them in order, and settles each message once, as
 //! confirmed, dropped or unknown.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use redis::{Pipeline, RedisResult, Value, aio::ConnectionLike};
+use tokio::time::Instant;
 
 use super::{
     Link,
@@ -53,11 +54,15 @@ pub(super) async fn run(link: Arc<Link>) {
 async fn publish(link: &Link, mut commands: Commands) -> Option<redis::RedisError> {
     let mut state = link.state.subscribe();
     let mut writes: FuturesOrdered<BoxFuture<'static, Replies>> = FuturesOrdered::new();
+    // One timer for good, instead of one that is set and taken back for each message.
+    let mut idle = pin!(tokio::time::sleep(link.config.heartbeat));
+    let mut last_reply = Instant::now();
     let lost = loop {
         let may_write = writes.len() < WRITES_MAX && state.borrow_and_update().subscribed;
         tokio::select! {
             biased;
             Some((batch, replies)) = writes.next() => {
+                last_reply = Instant::now();
                 if let Some(error) = settle(link, batch, replies) {
                     break Some(error);
                 }
@@ -65,10 +70,14 @@ async fn publish(link: &Link, mut commands: Commands) -> Option<redis::RedisErro
             () = commands.lost.notified() => break None,
             batch = link.outbox.take(), if may_write => writes.push_back(write(&commands, batch).await),
             _ = state.changed(), if !may_write => {}
-            () = tokio::time::sleep(link.config.heartbeat), if writes.is_empty() => {
-                if let Err(error) = redis::cmd("PING").exec_async(&mut commands.connection).await {
-                    break Some(error);
+            () = &mut idle, if writes.is_empty() => {
+                if last_reply.elapsed() >= link.config.heartbeat {
+                    if let Err(error) = redis::cmd("PING").exec_async(&mut commands.connection).await {
+                        break Some(error);
+                    }
+                    last_reply = Instant::now();
                 }
+                idle.as_mut().reset(last_reply + link.config.heartbeat);
             }
         }
     };
