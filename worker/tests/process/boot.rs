@@ -90,7 +90,7 @@ fn a_worker_ignores_the_signals_that_are_for_its_supervisor() {
     wait_until("the runtime beats", || process.row().beats.load(Relaxed) > beats + 1);
     process.signal(SIGTERM);
     process.leaves();
-    assert_eq!(process.row().state(), State::Draining);
+    assert_eq!(process.row().state(), State::Free);
 }
 
 /// What a worker says that exits with status 1.

@@ -38,7 +38,7 @@ fn a_drain_waits_for_requests_and_ends_everything_else() {
     process.leaves();
     assert!(process.log().contains("goodbye"), "the disconnect handler has its time: {}", process.log());
     let row = process.row();
-    assert_eq!(row.state(), State::Draining);
+    assert_eq!(row.state(), State::Free);
     assert_eq!(
         (row.connections.load(Relaxed), row.sessions.load(Relaxed), row.evicted.load(Relaxed)),
         (0, 0, 0)
