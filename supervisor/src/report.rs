@@ -101,8 +101,6 @@ impl Supervisor {
 
     fn member_status(&self, now: Moment, seat: &Seat, worker: WorkerId, member: &Member) -> WorkerStatus {
         let child = self.children.get(&ChildId::Worker(worker));
-        let row = child.and_then(|child| self.scoreboard.row(child.row));
-        let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
         let state = match member.life {
             Life::Starting => "starting",
             Life::Ready { .. } => "ready",
@@ -116,6 +114,25 @@ impl Supervisor {
             generation: member.generation,
             slots: self.fleet.slots_of(worker),
             uptime_ms: millis(now.saturating_sub(member.born)),
+            ..self.seat_status(now, seat, child.and_then(|child| self.scoreboard.row(child.row)))
+        }
+    }
+
+    fn vacant_status(&self, now: Moment, seat: &Seat, until: Moment) -> WorkerStatus {
+        WorkerStatus { uptime_ms: millis(until.saturating_sub(now)), ..self.seat_status(now, seat, None) }
+    }
+
+    /// What a place and the row of its worker tell; without a row all counts are zero.
+    fn seat_status(&self, now: Moment, seat: &Seat, row: Option<&Row>) -> WorkerStatus {
+        let count = |cell: fn(&Row) -> &AtomicU64| row.map_or(0, |row| cell(row).load(Relaxed));
+        WorkerStatus {
+            index: seat.index,
+            state: "backoff".to_owned(),
+            id: None,
+            pid: None,
+            generation: self.fleet.generation(),
+            slots: Vec::new(),
+            uptime_ms: 0,
             connections: count(|row| &row.connections),
             sessions: count(|row| &row.sessions),
             requests: count(|row| &row.requests),
@@ -137,40 +154,6 @@ impl Supervisor {
             forwarded_in: count(|row| &row.forwarded_in),
             refused: count(|row| &row.refused),
             joined: count(|row| &row.joined) != 0,
-            ..self.vacant_status(now, seat, now)
-        }
-    }
-
-    fn vacant_status(&self, now: Moment, seat: &Seat, until: Moment) -> WorkerStatus {
-        WorkerStatus {
-            index: seat.index,
-            state: "backoff".to_owned(),
-            id: None,
-            pid: None,
-            generation: self.fleet.generation(),
-            slots: Vec::new(),
-            uptime_ms: millis(until.saturating_sub(now)),
-            connections: 0,
-            sessions: 0,
-            requests: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            accepted: 0,
-            evicted: 0,
-            panics: 0,
-            bus_lost: 0,
-            sessions_polling: 0,
-            sessions_websocket: 0,
-            queued_bytes: 0,
-            slow_over_budget: 0,
-            slow_stalled: 0,
-            sessions_refused: 0,
-            handed_off: 0,
-            handed_in: 0,
-            forwarded: 0,
-            forwarded_in: 0,
-            refused: 0,
-            joined: false,
             restarts: seat.restarts,
             last_death: seat.last_death.as_ref().map(|death| LastDeath {
                 id: death.worker,

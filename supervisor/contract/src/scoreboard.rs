@@ -107,66 +107,43 @@ pub enum State {
 impl Row {
     /// Empties the row for its next owner. Only the supervisor calls this, while nobody owns it.
     pub fn clear(&self) {
-        let Row {
-            worker,
-            state,
-            beats,
-            connections,
-            sessions,
-            requests,
-            bytes_in,
-            bytes_out,
-            accepted,
-            evicted,
-            panics,
-            bus_lost,
-            sessions_polling,
-            sessions_websocket,
-            queued_bytes,
-            slow_over_budget,
-            slow_stalled,
-            sessions_refused,
-            newcomers,
-            handed_off,
-            handed_in,
-            forwarded,
-            forwarded_in,
-            refused,
-            joined,
-            boxes,
-            box_noise,
-        } = self;
-        for cell in [
-            state,
-            worker,
-            beats,
-            connections,
-            sessions,
-            requests,
-            bytes_in,
-            bytes_out,
-            accepted,
-            evicted,
-            panics,
-            bus_lost,
-            sessions_polling,
-            sessions_websocket,
-            queued_bytes,
-            slow_over_budget,
-            slow_stalled,
-            sessions_refused,
-            newcomers,
-            handed_off,
-            handed_in,
-            forwarded,
-            forwarded_in,
-            refused,
-            joined,
-            boxes,
-            box_noise,
-        ] {
-            cell.store(0, Relaxed);
+        // Without the pattern a new cell could be forgotten here.
+        macro_rules! cells {
+            ($($cell:ident),* $(,)?) => {{
+                let Row { $($cell),* } = self;
+                [$($cell),*]
+            }};
         }
+        let cells = cells![
+            state,
+            worker,
+            beats,
+            connections,
+            sessions,
+            requests,
+            bytes_in,
+            bytes_out,
+            accepted,
+            evicted,
+            panics,
+            bus_lost,
+            sessions_polling,
+            sessions_websocket,
+            queued_bytes,
+            slow_over_budget,
+            slow_stalled,
+            sessions_refused,
+            newcomers,
+            handed_off,
+            handed_in,
+            forwarded,
+            forwarded_in,
+            refused,
+            joined,
+            boxes,
+            box_noise,
+        ];
+        cells.iter().for_each(|cell| cell.store(0, Relaxed));
     }
 
     /// What the owner last said.
