@@ -127,9 +127,13 @@ impl Connection {
         self.write_follows.store(true, Relaxed);
     }
 
-    /// Whether another write follows this one at once. Only a connection that is to be a session's can say so.
+    /// Whether another write follows this one at once. Said once; only the connection's own task asks.
     pub fn takes_write_follows(&self) -> bool {
-        self.phase() == Phase::Session && self.write_follows.swap(false, Relaxed)
+        let follows = self.write_follows.load(Relaxed);
+        if follows {
+            self.write_follows.store(false, Relaxed);
+        }
+        follows
     }
 
     /// Ends the transport now: the peer reads end of file, and so does whoever reads here.
