@@ -4,7 +4,7 @@
 import http from "node:http";
 import https from "node:https";
 
-const SEPARATOR = "\x1e";
+export const SEPARATOR = "\x1e";
 const ANSWER_MS = 40_000;
 
 export class Poller {
@@ -116,6 +116,7 @@ export function ask({ protocol, hostname, port }, method, path, agent, body) {
       response.on("error", failed);
     });
     request.on("error", failed);
+    request.setTimeout(ANSWER_MS, () => request.destroy(new Error("no answer")));
     request.end(body);
   });
 }

@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import http from "node:http";
+import { SEPARATOR, ask } from "./poller.mjs";
 import { run, until } from "./steps.mjs";
 
-const RECORD_SEPARATOR = "\x1e";
-const REQUEST_MS_MAX = 40_000;
-const url = process.argv[2];
+const url = new URL(process.argv[2]);
 const sessions = [];
 const statuses = {};
 const errors = {};
@@ -24,25 +23,12 @@ class Session {
 
   // Status and body of one request; 0 for one that was not answered.
   async request(method, query, body) {
-    const { agent } = this;
-    const answered = new Promise((resolve, reject) => {
-      const request = http.request(`${url}/socket.io/?EIO=4&transport=polling${query}`, { method, agent }, (response) => {
-        let text = "";
-        response.setEncoding("utf8");
-        response.on("data", (part) => (text += part));
-        response.on("end", () => resolve({ status: response.statusCode, text }));
-        response.on("error", reject);
-      });
-      request.setTimeout(REQUEST_MS_MAX, () => request.destroy(new Error("no answer")));
-      request.on("error", reject);
-      request.end(body);
-    });
-    const answer = await answered.catch((error) => {
-      count(errors, error.code ?? error.message);
-      return { status: 0, text: error.code ?? error.message };
-    });
-    count(statuses, answer.status);
-    return answer;
+    const answer = await ask(url, method, `/socket.io/?EIO=4&transport=polling${query}`, this.agent, body);
+    const answered = Number.isInteger(answer.status);
+    if (!answered) count(errors, answer.status);
+    const status = answered ? answer.status : 0;
+    count(statuses, status);
+    return { status, text: answered ? answer.body : answer.status };
   }
 
   post(packet) {
@@ -66,7 +52,7 @@ class Session {
       if (this.stopping) return;
       if (status === 200) {
         lost = undefined;
-        text.split(RECORD_SEPARATOR).forEach((packet) => this.hear(packet));
+        text.split(SEPARATOR).forEach((packet) => this.hear(packet));
       } else if (status === 0) {
         lost ??= Date.now();
         await new Promise((resolve) => setTimeout(resolve, 50));
