@@ -8,7 +8,6 @@ use std::{
     any::Any,
     fmt,
     io::{self, IoSlice},
-    os::fd::AsRawFd,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -17,7 +16,6 @@ use std::{
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::{rt::TokioIo, server::conn::auto};
-use nix::{errno::Errno, sys::socket::MsgFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream, tcp, unix},
@@ -147,7 +145,8 @@ impl Writer {
     /// Writes what can be written now, or fails with `WouldBlock`; `waker` is the connection's task.
     pub(crate) fn write(&self, slices: &[IoSlice<'_>], waker: Option<&Waker>) -> io::Result<usize> {
         match (self, slices) {
-            (Self::Tcp(stream), [one]) => send(stream, one),
+            // `send(2)` is cheaper than `writev(2)`.
+            (Self::Tcp(stream), [one]) => stream.try_write(one),
             (Self::Tcp(stream), _) => stream.try_write_vectored(slices),
             (Self::Unix(stream), [one]) => stream.try_write(one),
             (Self::Unix(stream), _) => stream.try_write_vectored(slices),
@@ -212,17 +211,6 @@ impl fmt::Debug for Writer {
             Self::Unix(_) => "Unix",
             Self::Other(_) => "Other",
         })
-    }
-}
-
-/// Writes by `send(2)`, which is cheaper than `writev(2)`, and without a look at tokio's notes about the socket: they
-/// are one more line of memory for each recipient, which the processor's cache does not have. Only who is refused asks
-/// tokio, so that it waits for room.
-fn send(stream: &tcp::OwnedWriteHalf, bytes: &[u8]) -> io::Result<usize> {
-    let socket = stream.as_ref().as_raw_fd();
-    match nix::sys::socket::send(socket, bytes, MsgFlags::MSG_NOSIGNAL) {
-        Err(Errno::EAGAIN) => stream.try_write(bytes),
-        sent => Ok(sent?),
     }
 }
 
