@@ -8,7 +8,7 @@ use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use axum::http::{HeaderMap, Uri, Version, request, response};
+use axum::http::{HeaderMap, StatusCode, Uri, Version, request, response};
 use oxherd_contract::ids::WorkerId;
 
 use crate::connection::{Peer, Scheme};
@@ -51,12 +51,8 @@ pub(crate) fn remove_internal(headers: &mut HeaderMap) {
 
 /// Makes the head of a client's request that of a forwarded one.
 pub(crate) fn forwarded(head: &mut request::Parts, peer: Peer, arrived_at: WorkerId) {
-    let upgrade = head.headers.get(UPGRADE).cloned().filter(|_| is_upgrade(head));
-    remove_of_one_connection(&mut head.headers);
-    if let Some(protocol) = upgrade {
-        head.headers.insert(UPGRADE, protocol);
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
+    let upgrades = is_upgrade(head);
+    remove_of_one_connection(&mut head.headers, upgrades);
     if let Some(address) = peer.address.and_then(|peer| HeaderValue::try_from(peer.to_string()).ok()) {
         head.headers.insert(PEER, address);
     }
@@ -79,12 +75,7 @@ pub(crate) fn client_of(headers: &mut HeaderMap) -> Peer {
 
 /// Makes the head of an owner's answer one for the client.
 pub(crate) fn answered(head: &mut response::Parts) {
-    let upgrade = head.headers.get(UPGRADE).cloned();
-    remove_of_one_connection(&mut head.headers);
-    if let (Some(protocol), axum::http::StatusCode::SWITCHING_PROTOCOLS) = (upgrade, head.status) {
-        head.headers.insert(UPGRADE, protocol);
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
+    remove_of_one_connection(&mut head.headers, head.status == StatusCode::SWITCHING_PROTOCOLS);
 }
 
 /// Whether a client wants to leave HTTP.
@@ -92,7 +83,9 @@ pub(crate) fn is_upgrade(head: &request::Parts) -> bool {
     head.headers.contains_key(UPGRADE) && head.extensions.get::<hyper::upgrade::OnUpgrade>().is_some()
 }
 
-fn remove_of_one_connection(headers: &mut HeaderMap) {
+/// Removes what is said to the next hop only; of an upgrade, all but that.
+fn remove_of_one_connection(headers: &mut HeaderMap, upgrades: bool) {
+    let upgrade = headers.get(UPGRADE).cloned().filter(|_| upgrades);
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -103,6 +96,10 @@ fn remove_of_one_connection(headers: &mut HeaderMap) {
         .collect();
     for name in OF_ONE_CONNECTION.into_iter().chain(named) {
         headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
 }
 
