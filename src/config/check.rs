@@ -17,7 +17,7 @@ use super::edge::{TlsFiles, cors_conflict, origins, pem_files, trusted_proxies};
 use super::key::Key;
 use super::listen::{affinity, listeners};
 use super::typed::{Low, Value};
-use super::value::{addresses, auto_or, duration, line, number, path, truth};
+use super::value::{addresses, auto_or, duration, line, number, one_or_list, path, truth};
 
 /// Workers of a box at most: the scoreboard has rows for these and as many that are about to end.
 pub(crate) const WORKERS_MAX: u16 = 256;
@@ -199,22 +199,17 @@ fn secret(value: &Value) -> Result<Option<Secret>, String> {
 
 /// One secret, or a list of them.
 fn cluster_secrets(value: &Value) -> Result<Vec<Secret>, String> {
-    let long_enough = |value: &Value| {
-        line(SECRET_BYTES_MAX)(value).ok().filter(|text| text.len() >= CLUSTER_SECRET_BYTES_MIN)
-    };
-    let secrets: Option<Vec<String>> = match value {
-        Value::List(items) if items.len() <= CLUSTER_SECRETS_MAX => {
-            items.iter().map(|item| long_enough(&item.value)).collect()
-        }
-        value => long_enough(value).map(|secret| vec![secret]),
-    };
-    let secrets = secrets.map(|secrets| secrets.into_iter().map(Secret::new).collect());
-    secrets.ok_or_else(|| {
+    let expected = || {
         format!(
             "expected a secret of {CLUSTER_SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line, or a list of \
              {CLUSTER_SECRETS_MAX} of them at most"
         )
-    })
+    };
+    let long_enough = |value: &Value| {
+        let text = line(SECRET_BYTES_MAX)(value).ok().filter(|text| text.len() >= CLUSTER_SECRET_BYTES_MIN);
+        text.map(Secret::new).ok_or_else(expected)
+    };
+    one_or_list(CLUSTER_SECRETS_MAX, long_enough)(value).map_err(|_| expected())
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, String> {

@@ -99,13 +99,8 @@ pub(crate) fn address(value: &Value) -> Result<SocketAddr, String> {
 
 /// `IP:PORT`, or a list of them.
 pub(crate) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
-    let all = match value {
-        Value::List(items) if items.len() <= ADDRESSES_MAX => {
-            items.iter().map(|item| address(&item.value)).collect()
-        }
-        value => address(value).map(|address| vec![address]),
-    };
-    all.map_err(|_| format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most"))
+    one_or_list(ADDRESSES_MAX, address)(value)
+        .map_err(|_| format!("expected IP:PORT or [IPV6]:PORT, or a list of {ADDRESSES_MAX} of them at most"))
 }
 
 /// Addresses in one list at most.
