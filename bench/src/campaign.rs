@@ -82,27 +82,18 @@ impl Campaign {
         }
     }
 
-    /// Runs it; `tell` gets each sample, or what prevented it, as it comes.
-    pub fn run(
-        &self,
-        programs: &Programs,
-        cores: &Cores,
-        mut tell: impl FnMut(&Result<Sample, String>),
-    ) -> Vec<Sample> {
-        let mut samples = Vec::new();
+    /// Runs it; `tell` gets each sample, or what prevented it, as it comes, so that whoever is interrupted has the rest.
+    pub fn run(&self, programs: &Programs, cores: &Cores, mut tell: impl FnMut(Result<Sample, String>)) {
         for round in 1..=self.rounds {
             for workload in &self.workloads {
                 // Each round begins with another server.
                 let shift = (round - 1) % self.servers.len().max(1);
                 let (late, early) = self.servers.split_at(shift);
                 for peer in early.iter().chain(late).filter(|peer| workload.suits(**peer)) {
-                    let sample = self.once(programs, cores, *workload, *peer, round);
-                    tell(&sample);
-                    samples.extend(sample.ok());
+                    tell(self.once(programs, cores, *workload, *peer, round));
                 }
             }
         }
-        samples
     }
 
     fn once(

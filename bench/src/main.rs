@@ -84,23 +84,30 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     eprintln!("building and installing what is compared ...");
     let programs = Programs::prepare(arguments.baseline.unwrap_or_default())?;
     let machine = Machine::look(&programs.repository);
-    let samples = campaign.run(&programs, &Cores::deal()?, |sample| match sample {
+    if let Some(directory) = arguments.json.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut report = Report { machine, samples: Vec::new() };
+    let mut saved = Ok(());
+    campaign.run(&programs, &Cores::deal()?, |sample| match sample {
         Ok(sample) => {
             let values = sample.values.iter().map(|(name, value)| format!("{name} {value:.2}"));
             let values = values.collect::<Vec<_>>().join(", ");
             let void = sample.void.as_ref().map_or(String::new(), |why| format!("VOID ({why}) "));
             eprintln!("{} | {} | {} | {void}{values}", sample.round, sample.workload, sample.server);
+            report.samples.push(sample);
+            saved = save(&report, &arguments.json);
         }
         Err(error) => eprintln!("failed: {error}"),
     });
-    let report = Report { machine, samples };
     print(&report)?;
-    if let Some(directory) = arguments.json.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    fs::write(&arguments.json, serde_json::to_vec_pretty(&report)?)?;
+    saved?;
     eprintln!("all numbers are in {}", arguments.json.display());
     Ok(())
+}
+
+fn save(report: &Report, path: &Path) -> Result<(), Box<dyn Error>> {
+    Ok(fs::write(path, serde_json::to_vec_pretty(report)?)?)
 }
 
 fn report(first: &Path, parts: &[PathBuf]) -> Result<(), Box<dyn Error>> {
