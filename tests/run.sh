@@ -9,7 +9,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 say 'Debian packages'
 missing=()
-for package in chromium curl haproxy iproute2 nginx openssl procps python3 redis-server redis-tools util-linux; do
+for package in chromium curl haproxy iproute2 nginx openssl procps python3 redis-server redis-tools strace util-linux; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 for program in cargo:cargo node:nodejs npm:npm; do
