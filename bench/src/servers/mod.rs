@@ -152,8 +152,12 @@ pub fn start(peer: Peer, programs: &Programs) -> Result<Running, ServerError> {
         Peer::NodeRedis => node::start_cluster(&mut running, programs, node::Over::Redis)?,
     }
     running.until_it_answers()?;
-    if let Peer::Oxherd(workers) | Peer::Paced(workers) | Peer::Baseline(workers) = peer {
-        oxherd::until_all_are_ready(&running, programs, workers)?;
+    match peer {
+        Peer::Oxherd(workers) | Peer::Paced(workers) => {
+            oxherd::until_all_are_ready(&running, &programs.oxherd, workers)?
+        }
+        Peer::Baseline(workers) => oxherd::until_all_are_ready(&running, &programs.baseline, workers)?,
+        _ => {}
     }
     Ok(running)
 }

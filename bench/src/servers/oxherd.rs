@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Programs, Running, ServerError};
+use super::{Running, ServerError};
 
 /// Settings that a comparison needs. The generator's crowds come and go faster than any users.
 const CONFIG: &str = "stop_timeout = \"1s\"\n[log]\nfilter = \"warn\"\n";
@@ -34,13 +34,14 @@ pub(super) fn start(
     running.spawn(program, &arguments)
 }
 
-/// The first answer comes from the first worker that is READY.
+/// The first answer comes from the first worker that is READY. Another build may tell its state in another way, so it is
+/// asked by itself.
 pub(super) fn until_all_are_ready(
     running: &Running,
-    programs: &Programs,
+    program: &Path,
     workers: u16,
 ) -> Result<(), ServerError> {
-    let mut status = Command::new(&programs.oxherd);
+    let mut status = Command::new(program);
     status.args(["status", "--json", "--control"]).arg(running.file("control"));
     running.until(|_| {
         let Ok(output) = status.output() else { return false };
