@@ -209,7 +209,12 @@ fn a_killed_worker_is_noticed_by_its_own_sessions_only_and_they_come_back() {
 
 /// A worker that dies takes the connections along that came to it, also those that it forwarded. But nobody is told
 /// that a session is unknown which is alive.
-fn kill_a_worker(mut herd: Herd, mut crowd: Crowd) {
+#[test]
+fn behind_a_proxy_and_under_tls_a_killed_worker_makes_no_living_session_unknown() {
+    let scratch = Scratch::new();
+    let certificate = certificate(&scratch);
+    let mut herd = herd(&certificate.config());
+    let mut crowd = Crowd::open(herd.address(), Some(&certificate), Connections::Fresh);
     let victim = herd.worker(1);
     let members = crowd.talk_meanwhile(|| signal_pid(victim.pid.unwrap(), Signal::SIGKILL));
     herd.until_ready(WORKERS.into());
@@ -219,23 +224,6 @@ fn kill_a_worker(mut herd: Herd, mut crowd: Crowd) {
         assert!(*worker == 1 || !unknown, "of worker {worker}: {member:?}");
     }
     crowd.close();
-}
-
-#[test]
-fn under_tls_a_killed_worker_makes_no_living_session_unknown() {
-    let scratch = Scratch::new();
-    let certificate = certificate(&scratch);
-    let herd = herd(&certificate.config());
-    let crowd = Crowd::open(herd.address(), Some(&certificate), Connections::Fresh);
-    kill_a_worker(herd, crowd);
-}
-
-#[test]
-fn behind_nginx_a_killed_worker_makes_no_living_session_unknown() {
-    let herd = herd("trusted_proxies = \"127.0.0.1\"");
-    let nginx = Proxy::nginx(&herd.address().to_string());
-    let crowd = Crowd::open(nginx.address, None, Connections::Fresh);
-    kill_a_worker(herd, crowd);
 }
 
 #[test]
