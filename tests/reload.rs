@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::process::Output;
 
-use support::http::{After, client, connect_from, receive, request, send};
+use support::http::{self, After, HANDSHAKE, client, connect_from, receive, request, send};
 use support::{Herd, HerdBuilder};
 
 const BEFORE: &str = "http.header_timeout = \"10s\"\ncluster.secrets = [\"the first of two secrets\"]\n";
@@ -19,11 +19,7 @@ fn reload(herd: &Herd, config: &str) -> (Option<i32>, String) {
 
 /// A new session over polling.
 fn open(herd: &Herd) -> String {
-    let path = "/socket.io/?EIO=4&transport=polling";
-    let (status, body) = request(client(1), herd.address(), "GET", path, "").unwrap();
-    assert_eq!(status, 200, "{body}");
-    let open: serde_json::Value = serde_json::from_str(&body[1..]).unwrap();
-    format!("{path}&sid={}", open["sid"].as_str().unwrap())
+    format!("{HANDSHAKE}&sid={}", http::open(client(1), herd.address()))
 }
 
 /// Whether a session is known, whichever worker is asked.

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use oxherd_supervisor::control::status::{Status, WorkerStatus};
 use serde_json::Value;
-use support::http::{After, client, clients_of, connect_from, receive, request, send, who};
+use support::http::{After, HANDSHAKE, client, clients_of, connect_from, open, receive, request, send, who};
 use support::{HerdBuilder, PATIENCE, get};
 
-const HANDSHAKE: &str = "/socket.io/?EIO=4&transport=polling";
 const UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -25,10 +24,7 @@ struct Session {
 
 impl Session {
     fn open(source: IpAddr, address: SocketAddr) -> Session {
-        let (status, open) = request(source, address, "GET", HANDSHAKE, "").unwrap();
-        assert_eq!(status, 200, "{open}");
-        let open: Value = serde_json::from_str(&open[1..]).unwrap();
-        Session { address, source, id: open["sid"].as_str().unwrap().to_owned() }
+        Session { address, source, id: open(source, address) }
     }
 
     /// In the namespace; also its public id, the one that everybody may know.

@@ -10,11 +10,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
-use support::http::request;
+use support::http::{HANDSHAKE, open, request};
 use support::{Herd, HerdBuilder, Scratch, eventually, signal_pid};
 
-const HANDSHAKE: &str = "/socket.io/?EIO=4&transport=polling";
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SESSIONS: usize = 8;
 const CONNECTIONS: usize = 80;
@@ -100,12 +98,7 @@ fn name(call: &str) -> String {
 
 /// The paths of sessions on both of two workers.
 fn sessions(address: SocketAddr) -> Vec<String> {
-    let open = |_| {
-        let (_, open) = request(LOCALHOST, address, "GET", HANDSHAKE, "").unwrap();
-        let open: Value = serde_json::from_str(&open[1..]).unwrap();
-        format!("{HANDSHAKE}&sid={}", open["sid"].as_str().unwrap())
-    };
-    (0..SESSIONS).map(open).collect()
+    (0..SESSIONS).map(|_| format!("{HANDSHAKE}&sid={}", open(LOCALHOST, address))).collect()
 }
 
 fn handed_off(herd: &Herd) -> u64 {

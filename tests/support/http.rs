@@ -89,13 +89,20 @@ pub fn clients_of(worker: u32, to: SocketAddr, wanted: usize) -> Vec<IpAddr> {
     clients
 }
 
-/// Opens a Socket.IO session by long-polling and sends one event without waiting for an answer to it.
-pub fn emit(source: IpAddr, to: SocketAddr, event: &str) {
-    let path = "/socket.io/?EIO=4&transport=polling";
-    let (status, open) = request(source, to, "GET", path, "").unwrap();
+/// What opens a session by long-polling.
+pub const HANDSHAKE: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// Opens a session by long-polling: its whole id.
+pub fn open(source: IpAddr, to: SocketAddr) -> String {
+    let (status, open) = request(source, to, "GET", HANDSHAKE, "").unwrap();
     assert_eq!(status, 200, "{open}");
     let open: serde_json::Value = serde_json::from_str(&open[1..]).unwrap();
-    let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
+    open["sid"].as_str().unwrap().to_owned()
+}
+
+/// Opens a Socket.IO session by long-polling and sends one event without waiting for an answer to it.
+pub fn emit(source: IpAddr, to: SocketAddr, event: &str) {
+    let path = format!("{HANDSHAKE}&sid={}", open(source, to));
     assert_eq!(request(source, to, "POST", &path, "40").unwrap().0, 200);
     let (status, connected) = request(source, to, "GET", &path, "").unwrap();
     assert!(status == 200 && connected.contains("40{"), "{status} {connected}");
