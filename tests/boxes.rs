@@ -7,19 +7,23 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
 use nix::sys::signal::Signal;
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
 use support::balancer::Balancer;
+use support::http::{HANDSHAKE, connect_from, open, receive, request};
 use support::network::Network;
 use support::peer::Peer;
 use support::process::{stop, until_gone};
 use support::redis::Redis;
+use support::websocket::{hear, say, upgrade};
 use support::{Herd, HerdBuilder, signal_pid, soak_seconds};
 
 const WORKERS: usize = 2;
 const SECRET: &str = "a secret of the whole cluster";
+const KEY: &str = "a key for backends";
 
 /// Two boxes, their Redis and their balancer in the middle, where the clients are too.
 struct Site {
@@ -70,9 +74,9 @@ fn start(network: &Network, redis: &Redis, number: u8, secret: &str) -> Herd {
     let listen = format!("{address}:3000");
     // Each connection to a worker of its own: so a box hands over and forwards as much as it can.
     let arguments = ["--listen", &listen, "--affinity", "connection", "--host", &format!("box {number}")];
-    network.hosts[usize::from(number)].run(|| {
-        HerdBuilder::new().arguments(&arguments).config(&redis.config()).config(&cluster).start(WORKERS)
-    })
+    let api = format!("[api]\nkey = \"{KEY}\"");
+    let builder = HerdBuilder::new().arguments(&arguments).config(&redis.config()).config(&cluster);
+    network.hosts[usize::from(number)].run(|| builder.config(&api).start(WORKERS))
 }
 
 fn boxes_known(status: &Status) -> u64 {
@@ -181,9 +185,83 @@ fn a_box_that_stops_says_goodbye_and_nobody_meets_an_error_of_its_making() {
     site.herds[1].signal(Signal::SIGTERM);
     assert!(site.herds[1].wait().success());
     site.herds[0].until("it is gone at once", |status| boxes_known(status) == 0);
-    assert!(site.herds[0].log().contains("another box said goodbye"));
+    let said = || site.herds[0].log().contains("another box said goodbye").then_some(());
+    support::eventually("the operator is told", said);
     peer.step("settled", json!({}));
     peer.step("chatter", json!({ "each": 5, "churn": false }));
+}
+
+#[test]
+fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_by_it() {
+    const EACH: usize = 10_000;
+    let site = Site::together();
+    let [by, of] = [&site.herds[0], &site.herds[1]];
+    let here = Network::middle_address();
+    let stream = site.network.middle.run(|| {
+        let id = open(here, of.address());
+        let stream = connect_from(here, by.address()).unwrap();
+        assert!(upgrade(&stream, &id).unwrap().starts_with("http/1.1 101 "));
+        stream
+    });
+    for (said, heard) in [("2probe", "3probe"), ("5", ""), ("40", "40{")] {
+        say(&stream, said).unwrap();
+        if !heard.is_empty() {
+            let (_, text) = hear(&stream).unwrap();
+            assert!(text.starts_with(heard.as_bytes()), "{text:?}");
+        }
+    }
+    // The client reads nothing, so what is said to it fills the way: more than it, and less than the owner bears.
+    let body = json!({ "event": "news", "args": ["x".repeat(EACH)] }).to_string();
+    let queued =
+        |status: &Status| status.workers.iter().map(|worker| worker.queued_bytes).sum::<u64>() as usize;
+    let mut emitted = 0;
+    while queued(&of.status()) < EACH {
+        let head = format!("POST /api/emit HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n");
+        let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let answer = site.network.middle.run(|| {
+            let mut backend = connect_from(here, of.address()).unwrap();
+            write!(backend, "{head}Connection: close\r\n\r\n{body}").unwrap();
+            receive(&backend).unwrap()
+        });
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        emitted += 1;
+    }
+    let on_the_way = emitted - queued(&of.status()) / EACH - 1;
+    by.signal(Signal::SIGTERM);
+    of.until("the session has ended", |status| status.workers.iter().all(|worker| worker.sessions == 0));
+    let mut heard = 0;
+    while let Ok((0x81, text)) = hear(&stream) {
+        heard += usize::from(text.len() > EACH);
+    }
+    assert!(heard >= on_the_way, "{heard} of {on_the_way}, of {emitted}");
+}
+
+#[test]
+fn a_worker_that_hangs_makes_no_session_of_another_worker_of_its_box_unknown() {
+    const SESSIONS: usize = 20;
+    let site = Site::together();
+    let here = Network::middle_address();
+    let of = &site.herds[1];
+    let sessions = |index: u16| of.worker(index).sessions;
+    let ids = std::iter::from_fn(|| {
+        let before = sessions(0);
+        let id = site.network.middle.run(|| open(here, of.address()));
+        Some((sessions(0) > before).then_some(id))
+    });
+    let ids: Vec<_> = ids.flatten().take(SESSIONS).collect();
+    stop(of.worker(1).pid.unwrap());
+    // At once, so that each has a connection between the boxes: half of them meet the one that hangs.
+    let ask = |id: &str| {
+        let path = format!("{HANDSHAKE}&sid={id}");
+        let ask = || request(here, site.herds[0].address(), "POST", &path, "3").unwrap();
+        site.network.middle.run(ask).0
+    };
+    let statuses: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = ids.iter().map(|id| scope.spawn(|| ask(id))).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
 }
 
 #[test]

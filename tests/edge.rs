@@ -177,14 +177,23 @@ fn a_page_of_another_origin_may_read_only_if_it_is_named() {
 
     let config = "[cors]\norigins = [\"https://page.example\"]\ncredentials = true";
     let herd = HerdBuilder::new().config(config).start(1);
-    for request in [format!("{HANDSHAKE}{PAGE}{ELSEWHERE}"), format!("{UNKNOWN}{PAGE}")] {
+    let line = |line| format!("{line} HTTP/1.1\r\n{PAGE}{ELSEWHERE}");
+    for (request, status) in [
+        (format!("{HANDSHAKE}{PAGE}{ELSEWHERE}"), 200),
+        (format!("{UNKNOWN}{PAGE}"), 200),
+        (line("GET /socket.io/socket.io.js"), 404),
+        (line("POST /api/emit"), 403),
+        (line("GET /nowhere"), 404),
+    ] {
         let (head, _) = whole(&herd, &request);
-        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
         assert!(head.contains("access-control-allow-origin: https://page.example"), "{head}");
         assert!(head.contains("access-control-allow-credentials: true"), "{head}");
     }
-    let (head, _) = whole(&herd, &format!("{HANDSHAKE}Origin: https://other.example\r\n{ELSEWHERE}"));
-    assert!(head.starts_with("http/1.1 403"), "{head}");
+    for request in [HANDSHAKE, "GET /socket.io/socket.io.js HTTP/1.1\r\n", "GET /nowhere HTTP/1.1\r\n"] {
+        let (head, _) = whole(&herd, &format!("{request}Origin: https://other.example\r\n{ELSEWHERE}"));
+        assert!(head.starts_with("http/1.1 403"), "{head}");
+    }
 }
 
 #[test]

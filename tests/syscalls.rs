@@ -5,15 +5,14 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
 use nix::sys::signal::Signal;
-use support::http::{HANDSHAKE, open, request};
+use support::http::{HANDSHAKE, LOCALHOST, open, request};
 use support::{Herd, HerdBuilder, Scratch, eventually, signal_pid};
 
-const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SESSIONS: usize = 8;
 const CONNECTIONS: usize = 80;
 

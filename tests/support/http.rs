@@ -7,6 +7,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
+/// The address that everybody has who asks for none.
+pub const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// A client of the loopback network, 127.0.0.0/8: connecting *to* 127.0.0.2 would still come *from* 127.0.0.1.
 pub fn client(number: u32) -> IpAddr {
     let low = number % 0xFF_FF00 + 2; // neither 127.0.0.1, which everybody else has, nor a broadcast address
@@ -40,23 +43,31 @@ pub fn send(mut stream: impl Write, method: &str, path: &str, body: &str, after:
     stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes())
 }
 
-/// Reads one whole answer with a length: its status and body. An end before that is `UnexpectedEof`.
-pub fn receive(mut stream: impl Read) -> io::Result<(u16, String)> {
+/// Reads an answer as far as the empty line, in lower case.
+pub fn receive_head(mut stream: impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(String::from_utf8_lossy(&head).to_ascii_lowercase())
+}
+
+/// Reads one whole answer with a length: its head, in lower case, and body. An end before that is `UnexpectedEof`.
+pub fn receive_whole(mut stream: impl Read) -> io::Result<(String, String)> {
+    let head = receive_head(&mut stream)?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    let (Some(status), Some(length)) = (status, length) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let mut body = vec![0; length];
+    let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
     stream.read_exact(&mut body)?;
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Ok((head, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Reads one whole answer: its status and body.
+pub fn receive(stream: impl Read) -> io::Result<(u16, String)> {
+    let (head, body) = receive_whole(stream)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body))
 }
 
 /// One request on a connection of its own.

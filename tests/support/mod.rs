@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod redis;
 pub mod tls;
+pub mod websocket;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use engineioxide::control::{CloseCode, Control, Pace};
 use socketioxide::SocketIo;
+use tokio::join;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Adapter;
@@ -73,9 +74,18 @@ async fn let_go(leaving: &Leaving<'_>) {
 }
 
 async fn everybody_gone(leaving: &Leaving<'_>) {
-    let ended = leaving.engine.shutdown(CloseCode::SERVICE_RESTART, || PACE).await;
+    let sessions = leaving.engine.shutdown(CloseCode::SERVICE_RESTART, || PACE);
+    let (ended, ()) = join!(sessions, finish_pipes(leaving.connections));
     tracing::debug!(sessions = ended, "sessions ended");
     leaving.connections.all_closed().await;
+}
+
+/// Ends the sessions of others whose connections came here, too.
+async fn finish_pipes(connections: &Connections) {
+    for step in connections.piped().chunks(PACE.sessions.get()) {
+        step.iter().for_each(|connection| connection.finish());
+        sleep(PACE.every).await;
+    }
 }
 
 /// Ends, after their grace and for as long as it is polled, the connections that wait for nothing that will come.

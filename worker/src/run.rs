@@ -134,7 +134,8 @@ where
         Boxes::start(me, secrets.clone(), cluster.clone(), scoreboard, row)
     });
     let paths = app.engine_paths().into();
-    let routing = Arc::new(Routing::new(me, secrets, paths, scoreboard, row, siblings, boxes.clone()));
+    let routing = Routing::new(me, secrets, paths, scoreboard, siblings, boxes.clone(), connections.clone());
+    let routing = Arc::new(routing);
     tokio::spawn({
         let routing = routing.clone();
         async move { routing.watch().await }

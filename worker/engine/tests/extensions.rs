@@ -128,6 +128,22 @@ fn an_internal_probe_is_neither_asked_about_nor_counted() {
 }
 
 #[test]
+fn what_was_refused_in_front_of_the_engine_is_answered_by_it_whatever_it_asks() {
+    runtime().block_on(async {
+        let mut service = EngineIoService::new(Arc::new(Echo::default()));
+        for query in ["EIO=4&transport=polling", "EIO=4&transport=websocket&sid=x", "nonsense"] {
+            let request = Request::get(format!("/engine.io/?{query}"))
+                .extension(Refusal::unavailable("not now", Duration::from_secs(3)))
+                .body(Empty::<Bytes>::new())
+                .unwrap();
+            let answer = tower_service::Service::call(&mut service, request).await.unwrap();
+            assert_eq!(answer.status(), 503, "{query}");
+            assert_eq!(answer.headers()["retry-after"], "3", "{query}");
+        }
+    });
+}
+
+#[test]
 fn a_client_over_its_budget_is_closed_and_counted_and_others_lose_nothing() {
     const BUDGET: usize = 1 << 20;
     const PAYLOAD: usize = 10_000;

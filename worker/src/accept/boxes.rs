@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::Door;
 use super::listener::Accepted;
-use crate::boxes::Boxes;
+use crate::boxes::{Boxes, Verdict};
 use crate::connection::{Socket, Stream};
 
 /// A sibling that takes nothing now is tried this often, with a pause.
@@ -49,25 +49,32 @@ impl Door {
         let mut stream = TcpStream::from_std(tcp)?;
         let Some(worker) = boxes.challenge(&mut stream, peer).await else { return Ok(()) };
         if worker == self.routing.worker() {
-            boxes.decide(&mut stream, true).await;
+            boxes.decide(&mut stream, Verdict::Welcome).await;
             self.admit(Ok(Stream::Tcp(stream)));
             return Ok(());
         }
         // The sibling has it before the other box may speak, so nothing that it says is read here.
         let handoff = Handoff { listener, peer: Some(peer), reason: Reason::Box };
-        let given = self.give_box(worker, &handoff, &stream).await;
-        boxes.decide(&mut stream, given).await;
+        match self.give_box(worker, &handoff, &stream).await {
+            Ok(()) => boxes.decide(&mut stream, Verdict::Welcome).await,
+            Err(HandoffError::Closed) => boxes.decide(&mut stream, Verdict::NoSuchWorker).await,
+            Err(busy) => return Err(io::Error::other(busy)), // no verdict: it may try again
+        }
         Ok(())
     }
 
-    async fn give_box(&self, worker: WorkerId, handoff: &Handoff, stream: &TcpStream) -> bool {
+    async fn give_box(
+        &self,
+        worker: WorkerId,
+        handoff: &Handoff,
+        stream: &TcpStream,
+    ) -> Result<(), HandoffError> {
         for _ in 0..GIVES_MAX {
             match self.routing.channels.give(worker, handoff, stream.as_fd()) {
                 Err(HandoffError::Full) => sleep(PAUSE).await,
-                Ok(()) => return true,
-                Err(_) => return false,
+                given => return given,
             }
         }
-        false
+        Err(HandoffError::Full)
     }
 }

@@ -43,8 +43,7 @@ impl Boxes {
     }
 
     /// Tells the other box whether HTTP may begin.
-    pub async fn decide(&self, stream: &mut TcpStream, served: bool) {
-        let verdict = if served { Verdict::Welcome } else { Verdict::NoSuchWorker };
+    pub async fn decide(&self, stream: &mut TcpStream, verdict: Verdict) {
         if let Err(error) = greet::decide(stream, verdict).await {
             tracing::debug!(%error, "another box has left again");
         }

@@ -54,7 +54,7 @@ pub(super) enum Side {
 /// The answering side's last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// HTTP may begin.
     Welcome = 0,
     /// There is no such worker any more.

@@ -33,6 +33,17 @@ pub(crate) enum ConnectError {
     Greet(#[source] GreetError),
 }
 
+impl ConnectError {
+    /// Whether the box or the worker is gone, rather than busy, or this worker out of something.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            ConnectError::Nowhere | ConnectError::Greet(GreetError::NoSuchWorker) => true,
+            ConnectError::Connect(error) => is_nobody_there(error),
+            ConnectError::Greet(_) => false,
+        }
+    }
+}
+
 impl Boxes {
     /// A connection to a worker of another box, on which HTTP may begin.
     pub async fn connect(&self, box_id: BoxId, worker: WorkerId) -> Result<TcpStream, ConnectError> {
@@ -40,20 +51,18 @@ impl Boxes {
         let connected = timeout(CONNECT_WITHIN, connect(address)).await;
         let connected = connected.unwrap_or_else(|late| Err(late.into()));
         let mut stream = connected.map_err(|error| {
-            self.fails(box_id);
+            if is_nobody_there(&error) {
+                self.fails(box_id);
+            }
             ConnectError::Connect(error)
         })?;
         let wish = Wish { from: self.me.owner.box_id, to: box_id, worker };
         let greeted = timeout(GREET_WITHIN, greet::ask(&mut stream, wish, &self.secrets)).await;
-        match greeted.unwrap_or(Err(GreetError::Late)) {
-            Ok(()) => Ok(stream),
-            Err(GreetError::NoSuchWorker) => Err(ConnectError::Greet(GreetError::NoSuchWorker)),
-            Err(error) => {
-                self.fails(box_id);
-                self.say_refusal(&error, address);
-                Err(ConnectError::Greet(error))
-            }
-        }
+        greeted.unwrap_or(Err(GreetError::Late)).map_err(|error| {
+            self.say_refusal(&error, address);
+            ConnectError::Greet(error)
+        })?;
+        Ok(stream)
     }
 
     /// Different secrets are a mistake of the operator, who must hear of it, at both ends.
@@ -65,6 +74,12 @@ impl Boxes {
             error => tracing::debug!(%error, %peer, "another box does not talk to this one"),
         }
     }
+}
+
+/// Whether a failure to connect says something of the other end: the rest is a lack of something at this one.
+fn is_nobody_there(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | TimedOut)
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

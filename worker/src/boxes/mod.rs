@@ -31,6 +31,7 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 
 use self::announcement::{Announcement, CHANNEL, Unheard, Word};
 use self::answer::GREETINGS_MAX;
+pub(crate) use self::challenge::Verdict;
 pub(crate) use self::connect::ConnectError;
 use self::known::{Known, News, Silent, Whereabouts};
 use self::turn::Turn;

@@ -1,16 +1,17 @@
 //! The handle of one connection: what the worker knows about it, and how it is ended from outside.
 //!
 //! ```text
-//!   (Greeting ──▶) HalfOpen ──first request head──▶ Serving ──101──▶ Session or Upgraded
+//!   (Greeting ──▶) HalfOpen ──first request head──▶ Serving ──101──▶ Session, Piped or Upgraded
 //! ```
 
+use std::future::poll_fn;
 use std::os::fd::RawFd;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
@@ -32,6 +33,8 @@ pub(crate) enum Phase {
     Session = 2,
     /// It left HTTP: something of the application's own.
     Upgraded = 3,
+    /// It left HTTP: its other end is at a session's owner.
+    Piped = 5,
 }
 
 /// Who is at the other end of a connection.
@@ -43,6 +46,9 @@ pub(crate) enum Origin {
     /// a client's. Until then it counts nowhere and is not ended: a request that is just arriving would get no
     /// answer, and its client would take its session for gone.
     Sibling,
+    /// The owner of a session, whom this worker forwards requests to. It has a descriptor as a client has one, so it
+    /// takes a client's room; else it counts nowhere.
+    Owner,
 }
 
 /// Counts the sweeps of a worker's connections; 0 is before the first.
@@ -99,6 +105,7 @@ impl Connection {
             1 => Phase::Serving,
             2 => Phase::Session,
             3 => Phase::Upgraded,
+            5 => Phase::Piped,
             _ => Phase::Greeting,
         }
     }
@@ -165,6 +172,18 @@ impl Connection {
     /// Whether [`Connection::finish`] was called.
     pub fn is_finishing(&self) -> bool {
         self.finishing.load(Acquire)
+    }
+
+    /// Waits for [`Connection::finish`], in the task that drives the connection.
+    pub async fn finished(&self) {
+        let mut known = false;
+        poll_fn(|context| {
+            if !std::mem::replace(&mut known, true) {
+                self.driven_by(Some(context.waker().clone()));
+            }
+            if self.is_finishing() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Says which task to wake for [`Connection::finish`]; `None` when it is at its end.

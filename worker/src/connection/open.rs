@@ -46,11 +46,11 @@ impl Connections {
         })
     }
 
-    /// Takes a stream in, a client's at the cost of an older one if need be; `None` if there is no room for it.
+    /// Takes a stream in, at the cost of an older one of a client if need be; `None` if there is no room for it.
     /// A sibling's is as welcome as its client was there.
     pub fn open(self: &Arc<Self>, stream: Stream, origin: Origin) -> Option<(Io, Arc<Connection>)> {
         let mut table = self.table();
-        if origin == Origin::Client {
+        if origin != Origin::Sibling {
             match table.admit() {
                 Admission::Welcome => {}
                 Admission::InPlaceOf(older) => self.evict(&older),
@@ -59,6 +59,8 @@ impl Connections {
                     return None;
                 }
             }
+        }
+        if origin == Origin::Client {
             self.row.connections.fetch_add(1, Relaxed);
         }
         let id = ConnectionId(self.last_id.fetch_add(1, Relaxed) + 1);
@@ -67,7 +69,7 @@ impl Connections {
         match origin {
             Origin::Client if self.is_draining() => connection.finish(), // handed over, to a session that is still here
             Origin::Client => {}
-            Origin::Sibling => {
+            Origin::Sibling | Origin::Owner => {
                 connection.enter(Phase::Serving); // nobody goes for want of a request from a sibling
                 table.head_arrived(id);
             }
@@ -136,16 +138,22 @@ impl Connections {
         }
     }
 
-    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once unless it is
-    /// the engine's.
+    /// From now on every connection ends as soon as it can: HTTP after its request, an upgraded one at once, unless it
+    /// is a session's: those are ended in steps, by the engine and by whoever takes [`Connections::piped`].
     pub fn drain(&self) {
         self.draining.store(true, Release);
         for connection in self.table().iter().filter(|connection| connection.is_counted()) {
-            connection.finish();
-            if connection.phase() == Phase::Upgraded {
-                connection.end();
+            match connection.phase() {
+                Phase::Piped => {}
+                Phase::Upgraded => connection.end(),
+                _ => connection.finish(),
             }
         }
+    }
+
+    /// The clients' ends of pipes to the owners of their sessions.
+    pub fn piped(&self) -> Vec<Arc<Connection>> {
+        self.table().iter().filter(|connection| connection.phase() == Phase::Piped).cloned().collect()
     }
 
     /// Whether [`Connections::drain`] was called.

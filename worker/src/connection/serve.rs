@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
 use super::handle::{Connection, Phase};
-use crate::route::{Gate, Guest};
+use crate::route::{Gate, Guest, HEADERS_MAX};
 
 /// A request head at most: hyper answers 431 to a longer one. It bounds the memory of a half-open connection too.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -43,7 +43,10 @@ impl Protocol {
     /// As siblings speak it: they keep connections for as long as they like.
     pub fn between_siblings() -> Self {
         let mut http = http1::Builder::new();
-        http.header_read_timeout(None).half_close(false).max_buf_size(HEAD_BYTES_MAX * 2);
+        http.header_read_timeout(None)
+            .half_close(false)
+            .max_buf_size(HEAD_BYTES_MAX * 2)
+            .max_headers(HEADERS_MAX);
         Protocol { http, header_timeout: None }
     }
 }

@@ -4,9 +4,11 @@
 use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
+use engineioxide::control::Refusal;
 use hyper::body::Incoming;
 use oxherd_contract::edge::EdgeSettings;
 use oxherd_contract::scoreboard::Row;
@@ -16,6 +18,12 @@ use super::forward::Upstream;
 use super::{Routing, hop};
 use crate::connection::{Connection, Connections, Peer, Phase, Source};
 use crate::http::{App, conclude, forwarded};
+
+/// What a client is told whose session may live, where it cannot be reached at this moment.
+const UNREACHABLE: &str = "The session's worker cannot be reached";
+
+/// When it may be reached again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How requests came to this worker.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +111,8 @@ impl Gate {
         }
     }
 
-    /// The owner's answer; if the owner is gone, our own engine's, which does not know the session, and says so
-    /// inside the application's CORS layer.
+    /// The owner's answer; if there is none, our own engine's, inside the application's CORS layer: that it does not
+    /// know the session if the owner is gone, else that the client may try again.
     async fn forward(
         &self,
         request: Request<Incoming>,
@@ -119,10 +127,13 @@ impl Gate {
         *again.method_mut() = request.method().clone();
         *again.uri_mut() = request.uri().clone();
         *again.headers_mut() = request.headers().clone();
-        match self.routing.forwarder.forward(request, upstream, peer).await {
-            Ok(response) => conclude(response, connection, &self.connections, Phase::Upgraded),
+        match self.routing.forwarder.forward(request, upstream, peer, connection).await {
+            Ok(response) => conclude(response, connection, &self.connections, Phase::Piped),
             Err(error) => {
                 tracing::debug!(%error, ?upstream, "a forwarded request is answered here");
+                if !error.is_gone() {
+                    again.extensions_mut().insert(Refusal::unavailable(UNREACHABLE, RETRY_AFTER));
+                }
                 conclude(self.app.answer(again, peer).await, connection, &self.connections, Phase::Session)
             }
         }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use oxherd_contract::handoff::{self, Handoff, HandoffError};
 use oxherd_contract::ids::WorkerId;
@@ -20,6 +21,7 @@ use tokio::time::sleep;
 use super::siblings::is_of_this_user;
 use crate::accept::SHORTAGE_PAUSE;
 use crate::register::register;
+use crate::seldom::Seldom;
 
 /// Connections taken from one sibling before others, and those who are connected, have their turn.
 const TAKES_PER_TURN: usize = 16;
@@ -123,6 +125,7 @@ fn adopt(channel: Socket) -> io::Result<AsyncFd<Socket>> {
 
 /// Takes what one sibling gives until it is gone.
 async fn take_from(channel: AsyncFd<Socket>, door: impl Fn(Handoff, OwnedFd)) {
+    static LOST: Seldom = Seldom::new();
     while let Ok(mut ready) = channel.readable().await {
         for _ in 0..TAKES_PER_TURN {
             match handoff::take(channel.get_ref()) {
@@ -132,7 +135,10 @@ async fn take_from(channel: AsyncFd<Socket>, door: impl Fn(Handoff, OwnedFd)) {
                     break;
                 }
                 Err(HandoffError::Closed) => return,
-                Err(error) => tracing::error!(%error, "a sibling's connection is lost"),
+                Err(error) if LOST.is_news(Instant::now()) => {
+                    tracing::error!(%error, "a sibling's connection is lost");
+                }
+                Err(_said) => {}
             }
         }
         yield_now().await;

@@ -16,6 +16,9 @@ use crate::connection::{Peer, Scheme};
 /// What the name of every internal header begins with.
 const PREFIX: &str = "oxherd-";
 
+/// Headers in a head between two workers at most: the 100 that hyper takes from a client, and what is said of it.
+pub(crate) const HEADERS_MAX: usize = 128;
+
 /// The client's address, if it has one.
 const PEER: HeaderName = HeaderName::from_static("oxherd-peer");
 

@@ -10,7 +10,7 @@
 //! A session id names its owner and proves it ([`tag`]). The first request of a connection is looked at before
 //! anything of it is read, and the connection goes to its owner whole; later requests are forwarded one by one. Every
 //! failure of a handoff leaves the connection here, where its requests are forwarded: a client meets "Session ID
-//! unknown" only if its session is gone.
+//! unknown" only if its session is gone, and 503 if its owner cannot be reached now.
 
 mod balance;
 mod decide;
@@ -40,11 +40,13 @@ use self::decide::{Claim, Peers, Route};
 use self::forward::{Forwarder, Upstream};
 pub(crate) use self::gate::{Gate, Guest, Newcomer, Way};
 use self::handoff::Channels;
+pub(crate) use self::hop::HEADERS_MAX;
 use self::pool::Pool;
 use self::siblings::Siblings;
 pub(crate) use self::siblings::is_of_this_user;
 use self::tag::{Owner, Secrets};
 use crate::boxes::Boxes;
+use crate::connection::Connections;
 
 /// How often the siblings are looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
@@ -79,18 +81,18 @@ impl Routing {
         secrets: Arc<Secrets>,
         engine_paths: Box<[String]>,
         board: &'static Scoreboard,
-        row: &'static Row,
         directory: PathBuf,
         boxes: Option<Arc<Boxes>>,
+        connections: Arc<Connections>,
     ) -> Self {
         Routing {
-            row,
+            row: connections.row,
             me,
             secrets,
             engine_paths,
             siblings: Siblings::new(me.worker, board),
             channels: Channels::new(directory.clone()),
-            forwarder: Forwarder::new(me.worker, Pool::new(directory, boxes.clone())),
+            forwarder: Forwarder::new(me.worker, Pool::new(directory, boxes.clone(), connections)),
             boxes,
         }
     }

@@ -1,28 +1,37 @@
 //! HTTP connections to the siblings and to the workers of other boxes, kept alive in a small number.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use oxherd_contract::siblings::http_socket;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 
 use super::forward::Upstream;
+use super::hop::HEADERS_MAX;
 use crate::boxes::{Boxes, ConnectError};
+use crate::connection::{Connections, Io, Origin, Stream};
 
 /// Connections that are kept for each sibling. More may be in use, each by a client's connection, which are limited.
 const IDLE_MAX: usize = 16;
+
+/// Before the second try.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
 pub(crate) enum PoolError {
     #[error("cannot connect to the other worker")]
-    Connect(#[source] std::io::Error),
+    Connect(#[source] io::Error),
+    #[error("as many connections are open as may be: http.connections_max")]
+    Full,
     #[error("this box knows no others")]
     Alone,
     #[error(transparent)]
@@ -31,16 +40,30 @@ pub(crate) enum PoolError {
     Handshake(#[source] hyper::Error),
 }
 
+impl PoolError {
+    /// Whether the other worker is gone, rather than busy, or this one out of something.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        match self {
+            PoolError::Connect(error) => matches!(error.kind(), ConnectionRefused | NotFound),
+            PoolError::Box(error) => error.is_gone(),
+            PoolError::Alone => true,
+            PoolError::Full | PoolError::Handshake(_) => false,
+        }
+    }
+}
+
 /// Connections that wait for their next request.
 pub(crate) struct Pool {
     directory: PathBuf,
     boxes: Option<Arc<Boxes>>,
+    connections: Arc<Connections>,
     idle: Mutex<HashMap<Upstream, Vec<SendRequest<Incoming>>>>,
 }
 
 impl Pool {
-    pub fn new(directory: PathBuf, boxes: Option<Arc<Boxes>>) -> Self {
-        Pool { directory, boxes, idle: Mutex::default() }
+    pub fn new(directory: PathBuf, boxes: Option<Arc<Boxes>>, connections: Arc<Connections>) -> Self {
+        Pool { directory, boxes, connections, idle: Mutex::default() }
     }
 
     /// One that has answered all it was asked; its other end may be closing it at this moment.
@@ -53,18 +76,30 @@ impl Pool {
         Some(waiting.swap_remove(ready))
     }
 
-    /// A new one.
+    /// A new one. What fails for another reason than that the worker is gone is tried twice.
     pub async fn connect(&self, to: Upstream) -> Result<SendRequest<Incoming>, PoolError> {
-        match to {
+        match self.try_connect(to).await {
+            Err(error) if !error.is_gone() => {
+                sleep(PAUSE).await;
+                self.try_connect(to).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_connect(&self, to: Upstream) -> Result<SendRequest<Incoming>, PoolError> {
+        let stream = match to {
             Upstream::Sibling(worker) => {
                 let socket = http_socket(&self.directory, worker);
-                speak(UnixStream::connect(socket).await.map_err(PoolError::Connect)?).await
+                Stream::Unix(UnixStream::connect(socket).await.map_err(PoolError::Connect)?)
             }
             Upstream::Box { box_id, worker } => {
                 let boxes = self.boxes.as_ref().ok_or(PoolError::Alone)?;
-                speak(boxes.connect(box_id, worker).await?).await
+                Stream::Tcp(boxes.connect(box_id, worker).await?)
             }
-        }
+        };
+        let (io, _) = self.connections.open(stream, Origin::Owner).ok_or(PoolError::Full)?;
+        speak(io).await
     }
 
     /// Keeps one whose answer has begun.
@@ -86,11 +121,9 @@ impl Pool {
     }
 }
 
-async fn speak<S>(stream: S) -> Result<SendRequest<Incoming>, PoolError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(PoolError::Handshake)?;
+async fn speak(io: Io) -> Result<SendRequest<Incoming>, PoolError> {
+    let http = Builder::new().max_headers(HEADERS_MAX).handshake(TokioIo::new(io));
+    let (sender, connection) = http.await.map_err(PoolError::Handshake)?;
     tokio::spawn(async move {
         // What goes wrong is told to whoever waits for an answer.
         let _ = connection.with_upgrades().await;

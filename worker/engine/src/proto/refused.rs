@@ -66,7 +66,9 @@ fn body(code: &str, message: &str) -> String {
     format!(r#"{{"code":{code},"message":"{message}"}}"#)
 }
 
-/// The answer of an [`Admission`](crate::control::Admission) hook that wants no session.
+/// The answer of an [`Admission`](crate::control::Admission) hook that wants no session. As a request extension, the
+/// answer to that request, whatever it asks for: what is decided in front of the application is said below its layers,
+/// so that a browser may read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     status: StatusCode,

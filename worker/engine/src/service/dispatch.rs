@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{ResponseBody, ResponseFuture};
 use crate::{
-    control::{Conduct, Control, OpenFollows},
+    control::{Conduct, Control, OpenFollows, Refusal},
     engine::EngineIo,
     handler::EngineIoHandler,
     proto::{
@@ -42,6 +42,9 @@ where
 {
     let control = engine.control_of(request.extensions());
     let conduct = control.options().conduct;
+    if let Some(refusal) = request.extensions().get::<Refusal>() {
+        return ResponseFuture::ready(refuse(&Refused::Admission(refusal.clone()), conduct));
+    }
     let tagger = control.options().tagger.as_deref();
     let target = query::parse(request.method(), request.uri().query(), &engine.config, tagger);
     let engine = engine.clone();
