@@ -5,11 +5,13 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use nix::sys::signal::Signal;
 use oxherd_supervisor::control::Request;
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
+use support::http::receive_head;
 use support::peer::Peer;
 use support::{Herd, HerdBuilder, signal_pid};
 
@@ -205,6 +207,13 @@ fn backends_publish_by_http_and_by_command_to_members_on_every_worker() {
         assert_eq!((answered, &answer["ok"]), (status, &json!(false)), "{body}: {answer}");
         assert!(answer["error"].is_string());
     }
+    // Who has no key need not send anything more to hear it.
+    let mut stream = std::net::TcpStream::connect(herd.address()).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let kind = "Content-Type: application/json";
+    write!(stream, "POST /api/emit HTTP/1.1\r\nHost: test\r\n{kind}\r\nContent-Length: 1000\r\n\r\n")
+        .unwrap();
+    assert!(receive_head(&stream).unwrap().starts_with("http/1.1 401 "));
     for arguments in [&["news", "no json"][..], &["", "1"], &["connect"], &["--namespace", "x", "news"]] {
         assert!(!command(arguments).status.success(), "{arguments:?}");
     }
@@ -213,7 +222,7 @@ fn backends_publish_by_http_and_by_command_to_members_on_every_worker() {
 
 /// `POST /api/emit`: status and answer.
 fn post(herd: &Herd, authorization: &str, body: &str) -> (u16, Value) {
-    use std::io::{Read, Write};
+    use std::io::Read;
     let mut stream = std::net::TcpStream::connect(herd.address()).unwrap();
     stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
     let length = body.len();

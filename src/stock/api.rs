@@ -3,13 +3,14 @@
 //! ```text
 //!   Authorization: Bearer KEY
 //!   {"namespace": "/", "rooms": ["a"], "except": [], "event": "news", "args": [1, {"two": 2}]}
-//!   ──▶ 200 {"ok": true}; 401 or 403, 400 and 413 with {"ok": false, "error": "…"}
+//!   ──▶ 200 {"ok": true}; 401 or 403, 400, 408 and 413 with {"ok": false, "error": "…"}
 //! ```
 //!
 //! All but `event` may be left out; without rooms everybody in the namespace is meant.
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -18,11 +19,15 @@ use oxherd_worker::Cluster;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
+use tokio::time::timeout;
 
 use crate::emission::Emission;
 
 /// One message at most, as on the other ways in.
 const BODY_BYTES_MAX: usize = 1_000_000;
+
+/// For a body to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Api {
@@ -33,7 +38,7 @@ struct Api {
 /// What to say and to whom.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+struct Message {
     #[serde(default = "root")]
     namespace: String,
     #[serde(default)]
@@ -56,23 +61,20 @@ pub(crate) fn routes(cluster: Cluster, key: Option<Secret>) -> Router {
     Router::new().route("/api/emit", emit).with_state(Api { cluster, key })
 }
 
-async fn emit(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    request: Result<Json<Request>, JsonRejection>,
-) -> Answer {
+async fn emit(State(api): State<Api>, request: Request) -> Answer {
     let Some(key) = &api.key else {
         return refused(StatusCode::FORBIDDEN, "set api.key to let backends publish");
     };
-    if !bearer(&headers).is_some_and(|guess| bool::from(guess.ct_eq(key.reveal().as_bytes()))) {
+    if !bearer(request.headers()).is_some_and(|guess| bool::from(guess.ct_eq(key.reveal().as_bytes()))) {
         return refused(
             StatusCode::UNAUTHORIZED,
             "expected `Authorization: Bearer` with the value of api.key",
         );
     }
-    match request {
-        Err(rejection) => refused(rejection.status(), &rejection.body_text()),
-        Ok(Json(Request { namespace, rooms, except, event, args })) => {
+    match timeout(BODY_WITHIN, Json::from_request(request, &())).await {
+        Err(_late) => refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Ok(Err(rejection)) => refused(rejection.status(), &rejection.body_text()),
+        Ok(Ok(Json(Message { namespace, rooms, except, event, args }))) => {
             let emission = Emission { namespace, rooms, except, event, args };
             match emission.check().and_then(|()| emission.send(&api.cluster)) {
                 Ok(()) => (StatusCode::OK, Json(json!({ "ok": true }))),
