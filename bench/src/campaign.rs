@@ -33,7 +33,7 @@ impl Campaign {
                 Workload::FanOut { clients: 1000, per_second: 100.0, transport: Transport::WebSocket },
                 Workload::Hop { receivers: 1, per_second: 10_000.0 },
                 Workload::Storm { clients: 2000, transport: Transport::WebSocket },
-                Workload::Idle { clients: 5000 },
+                Workload::Idle { clients: 1000 },
             ],
             servers: Peer::ALL
                 .into_iter()
