@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use oxherd_supervisor::control::status::Status;
@@ -53,6 +54,18 @@ impl Site {
         site
     }
 
+    /// A new session at one box.
+    fn open(&self, at: usize) -> String {
+        self.network.middle.run(|| open(Network::middle_address(), self.herds[at].address()))
+    }
+
+    /// The status of the answer to a pong for a session, on a connection of its own to one box.
+    fn pong(&self, by: usize, id: &str) -> u16 {
+        let (here, by) = (Network::middle_address(), self.herds[by].address());
+        let path = format!("{HANDSHAKE}&sid={id}");
+        self.network.middle.run(|| request(here, by, "POST", &path, "3").unwrap().0)
+    }
+
     fn peer(&self, script: &str) -> Peer {
         let url = format!("http://{}", self.balancer.address);
         self.network.middle.run(|| Peer::start(script, &[&url]))
@@ -75,7 +88,13 @@ fn start(network: &Network, redis: &Redis, number: u8, secret: &str) -> Herd {
     // Each connection to a worker of its own: so a box hands over and forwards as much as it can.
     let arguments = ["--listen", &listen, "--affinity", "connection", "--host", &format!("box {number}")];
     let api = format!("[api]\nkey = \"{KEY}\"");
-    let builder = HerdBuilder::new().arguments(&arguments).config(&redis.config()).config(&cluster);
+    // Neither is a worker that a test stops taken for hung, nor a client that it lets wait for slow.
+    let builder = HerdBuilder::new()
+        .environment("OXHERD_HANG_TIMEOUT", "60s")
+        .environment("OXHERD_SLOW_BUDGET", "100000000")
+        .arguments(&arguments)
+        .config(&redis.config())
+        .config(&cluster);
     network.hosts[usize::from(number)].run(|| builder.config(&api).start(WORKERS))
 }
 
@@ -172,7 +191,9 @@ fn a_box_that_vanishes_from_the_network_is_given_up_within_seconds() {
     site.network.cut(1);
     peer.step("again", json!({ "count": 20 - first }));
     for (_, session) in ended(&mut peer) {
-        assert!(session.iter().all(|end| end["status"] == 400), "{session:?}");
+        // It may be alive. A session of the other box, whose poll came by this one, polls twice at a time: a bad packet.
+        let bears = |end: &Value| end["status"] == 503 || end["status"] == 400 && end["text"] == "";
+        assert!(session.iter().all(bears), "{session:?}");
     }
     site.herds[0].until("it is gone", |status| boxes_known(status) == 0);
 }
@@ -193,12 +214,12 @@ fn a_box_that_stops_says_goodbye_and_nobody_meets_an_error_of_its_making() {
 
 #[test]
 fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_by_it() {
-    const EACH: usize = 10_000;
+    const EACH: usize = 100_000;
     let site = Site::together();
     let [by, of] = [&site.herds[0], &site.herds[1]];
     let here = Network::middle_address();
+    let id = site.open(1);
     let stream = site.network.middle.run(|| {
-        let id = open(here, of.address());
         let stream = connect_from(here, by.address()).unwrap();
         assert!(upgrade(&stream, &id).unwrap().starts_with("http/1.1 101 "));
         stream
@@ -210,12 +231,12 @@ fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_
             assert!(text.starts_with(heard.as_bytes()), "{text:?}");
         }
     }
-    // The client reads nothing, so what is said to it fills the way: more than it, and less than the owner bears.
+    // The client reads nothing, so what is said to it fills the way: so much more waits that it must be full.
     let body = json!({ "event": "news", "args": ["x".repeat(EACH)] }).to_string();
     let queued =
         |status: &Status| status.workers.iter().map(|worker| worker.queued_bytes).sum::<u64>() as usize;
     let mut emitted = 0;
-    while queued(&of.status()) < EACH {
+    while queued(&of.status()) < 20 * EACH {
         let head = format!("POST /api/emit HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n");
         let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         let answer = site.network.middle.run(|| {
@@ -227,6 +248,8 @@ fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_
         emitted += 1;
     }
     let on_the_way = emitted - queued(&of.status()) / EACH - 1;
+    thread::sleep(Duration::from_secs(9)); // a slow client is no silent box: that has 4 s, to the next probe of its window
+    assert_eq!(of.status().workers.iter().map(|worker| worker.sessions).sum::<u64>(), 1);
     by.signal(Signal::SIGTERM);
     of.until("the session has ended", |status| status.workers.iter().all(|worker| worker.sessions == 0));
     let mut heard = 0;
@@ -240,28 +263,41 @@ fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_
 fn a_worker_that_hangs_makes_no_session_of_another_worker_of_its_box_unknown() {
     const SESSIONS: usize = 20;
     let site = Site::together();
-    let here = Network::middle_address();
     let of = &site.herds[1];
     let sessions = |index: u16| of.worker(index).sessions;
     let ids = std::iter::from_fn(|| {
         let before = sessions(0);
-        let id = site.network.middle.run(|| open(here, of.address()));
+        let id = site.open(1);
         Some((sessions(0) > before).then_some(id))
     });
     let ids: Vec<_> = ids.flatten().take(SESSIONS).collect();
     stop(of.worker(1).pid.unwrap());
     // At once, so that each has a connection between the boxes: half of them meet the one that hangs.
-    let ask = |id: &str| {
-        let path = format!("{HANDSHAKE}&sid={id}");
-        let ask = || request(here, site.herds[0].address(), "POST", &path, "3").unwrap();
-        site.network.middle.run(ask).0
-    };
+    let site = &site;
     let statuses: Vec<_> = thread::scope(|scope| {
-        let asking: Vec<_> = ids.iter().map(|id| scope.spawn(|| ask(id))).collect();
+        let asking: Vec<_> = ids.iter().map(|id| scope.spawn(|| site.pong(0, id))).collect();
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
     assert!(statuses.contains(&200), "{statuses:?}");
+}
+
+#[test]
+fn a_box_that_is_silent_is_not_taken_for_gone() {
+    let site = Site::together();
+    let id = site.open(1);
+    let workers = site.herds[1].pids();
+    workers.iter().for_each(|pid| stop(*pid));
+    site.herds[0].until("it is silent", |status| boxes_known(status) == 0);
+    assert_eq!(site.pong(0, &id), 503);
+    workers.iter().for_each(|pid| signal_pid(*pid, Signal::SIGCONT));
+    support::eventually("its sessions are reached again", || match site.pong(0, &id) {
+        200 => Some(()),
+        status => {
+            assert_eq!(status, 503);
+            None
+        }
+    });
 }
 
 #[test]
@@ -318,4 +354,11 @@ fn without_its_redis_the_boxes_still_find_each_others_sessions() {
         }
     }
     assert_all_good(&peer.step("close", json!({})));
+
+    // A new worker knows no other box, and cannot ask.
+    let id = site.open(1);
+    signal_pid(site.herds[0].pids()[0], Signal::SIGKILL);
+    site.herds[0].until_ready(WORKERS);
+    let statuses: Vec<_> = (0..20).map(|_| site.pong(0, &id)).collect();
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
 }

@@ -98,4 +98,7 @@ fn a_session_that_lives_is_not_called_unknown_when_there_is_no_room_to_forward()
     assert_eq!((at_owner.len(), elsewhere.len()), (ROOM, ROOM));
     elsewhere.pop();
     support::eventually("there is room again", || is_served(&elsewhere[0]).then_some(()));
+    // By now an idle connection to the owner has that room, which goes to a client that needs it.
+    let came = support::eventually("a client gets the room", || kept(&herd).ok());
+    assert!(!is_served(&came), "the owner was full");
 }

@@ -85,7 +85,8 @@ async fn emit(State(api): State<Api>, request: Request) -> Answer {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(header::AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(key) // RFC 9110 §11.1
 }
 
 fn refused(status: StatusCode, error: &str) -> Answer {

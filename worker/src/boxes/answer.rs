@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Boxes;
 use super::challenge::Verdict;
-use super::connect::{GREET_WITHIN, notice_silence};
+use super::connect::{GREET_WITHIN, TAKEN_WITHIN, notice_silence};
 use super::greet::{self, GreetError};
 
 /// Connections at a time that have not yet proved anything: each has a place for as long as the challenge may take.
@@ -30,7 +30,7 @@ impl Boxes {
     /// Challenges who connected; the worker that is meant if it is a box of the cluster.
     pub async fn challenge(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<WorkerId> {
         let answered = async {
-            notice_silence(stream)?;
+            notice_silence(stream, TAKEN_WITHIN)?;
             greet::answer(stream, self.me.owner.box_id, &self.secrets).await
         };
         match timeout(GREET_WITHIN, answered).await.unwrap_or(Err(GreetError::Late)) {

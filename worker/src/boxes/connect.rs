@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::Boxes;
 use super::greet::{self, GreetError, Wish};
+use super::known::Whereabouts;
 
 /// For the other box to accept. The kernel sends a lost SYN again after 1 s (`tcp(7)`), which is just in time.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
@@ -19,14 +20,30 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 /// For the challenge.
 pub(super) const GREET_WITHIN: Duration = Duration::from_secs(2);
 
-/// A host that fell silent is noticed after about as long as a box whose announcements stop.
-const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// For the other end to take a request. A host that fell silent is noticed after about as long as a box whose
+/// announcements stop.
+const REQUEST_TAKEN_WITHIN: Duration = Duration::from_secs(4);
+
+/// For the other end to take an answer, or what goes through a pipe: its client may be slow, and has its own limits. The
+/// kernel counts from when the other end had no room any more, though it answers (`TCP_USER_TIMEOUT` of `tcp(7)`).
+pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a connection to an owner is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// One request after the other.
+    Requests,
+    /// One that leaves HTTP.
+    Pipe,
+}
 
 /// Why there is no connection to another box.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
-    #[error("the other box is gone, or cannot be reached")]
-    Nowhere,
+    #[error("the other box is gone")]
+    Gone,
+    #[error("the other box cannot be reached")]
+    Unreachable,
     #[error("cannot connect to the other box")]
     Connect(#[source] io::Error),
     #[error("the other box does not talk to this one")]
@@ -37,22 +54,32 @@ impl ConnectError {
     /// Whether the box or the worker is gone, rather than busy, or this worker out of something.
     pub fn is_gone(&self) -> bool {
         match self {
-            ConnectError::Nowhere | ConnectError::Greet(GreetError::NoSuchWorker) => true,
-            ConnectError::Connect(error) => is_nobody_there(error),
-            ConnectError::Greet(_) => false,
+            ConnectError::Gone | ConnectError::Greet(GreetError::NoSuchWorker) => true,
+            ConnectError::Connect(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            ConnectError::Unreachable | ConnectError::Greet(_) => false,
         }
     }
 }
 
 impl Boxes {
     /// A connection to a worker of another box, on which HTTP may begin.
-    pub async fn connect(&self, box_id: BoxId, worker: WorkerId) -> Result<TcpStream, ConnectError> {
-        let address = self.address(box_id).await.ok_or(ConnectError::Nowhere)?;
-        let connected = timeout(CONNECT_WITHIN, connect(address)).await;
+    pub async fn connect(
+        &self,
+        box_id: BoxId,
+        worker: WorkerId,
+        carries: Carries,
+    ) -> Result<TcpStream, ConnectError> {
+        let address = self.address(box_id).await?;
+        let connected = timeout(CONNECT_WITHIN, connect(address, carries)).await;
         let connected = connected.unwrap_or_else(|late| Err(late.into()));
         let mut stream = connected.map_err(|error| {
-            if is_nobody_there(&error) {
-                self.fails(box_id);
+            // Other failures are a lack of something here.
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => self.known().fails(box_id, Whereabouts::Gone),
+                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => {
+                    self.known().fails(box_id, Whereabouts::Unreachable);
+                }
+                _ => {}
             }
             ConnectError::Connect(error)
         })?;
@@ -76,24 +103,22 @@ impl Boxes {
     }
 }
 
-/// Whether a failure to connect says something of the other end: the rest is a lack of something at this one.
-fn is_nobody_there(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | TimedOut)
-}
-
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, carries: Carries) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    notice_silence(&stream)?;
+    let taken_within = match carries {
+        Carries::Requests => REQUEST_TAKEN_WITHIN,
+        Carries::Pipe => TAKEN_WITHIN,
+    };
+    notice_silence(&stream, taken_within)?;
     Ok(stream)
 }
 
 /// A host that vanished sends no end of its connections: without this a long poll would wait for it for minutes.
-pub(super) fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn notice_silence(stream: &TcpStream, taken_within: Duration) -> io::Result<()> {
     let second = Duration::from_secs(1);
     let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(3);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(SILENCE_MAX))
+    socket.set_tcp_user_timeout(Some(taken_within))
 }

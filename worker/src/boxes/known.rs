@@ -1,8 +1,9 @@
 //! The other boxes, as far as their announcements tell. Pure, and without a clock: time is counted in the words of our
 //! own box.
 //!
-//! Our own announcements come back by the same way. A box is gone when our own box was heard some times since its last
-//! word: so nobody is gone because Redis is, or because nobody here listens.
+//! Our own announcements come back by the same way. A box is silent when our own box was heard some times since its last
+//! word: so nobody is silent because Redis is away, or because nobody here listens. It may be alive all the same, without
+//! its way to Redis: it is gone only if it said so, or if nobody is at its address any more.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -14,32 +15,33 @@ use super::announcement::{Announcement, Word};
 /// Boxes of a cluster at most, this one not counted.
 const BOXES_MAX: usize = 256;
 
-/// Boxes that are gone and still known, so that an old message of theirs is known to be old.
-const GONE_MAX: usize = 1024;
+/// Boxes that say nothing any more and are still known, so that an old message of theirs is known to be old.
+const QUIET_MAX: usize = 1024;
 
-/// Words of our own box, one a second, without one of another until that is gone.
+/// Words of our own box, one a second, without one of another until that is silent.
 const SILENCES_MAX: u8 = 3;
 
 /// All boxes that were ever heard, up to a limit.
 #[derive(Debug)]
 pub(super) struct Known {
     me: BoxId,
-    living: HashMap<BoxId, Living>,
-    gone: HashMap<BoxId, u64>,
-    /// In the order in which they went.
-    graves: VecDeque<BoxId>,
+    talking: HashMap<BoxId, Talking>,
+    /// With the last sequence.
+    quiet: HashMap<BoxId, (u64, Whereabouts)>,
+    /// In the order in which they fell silent.
+    quiet_since: VecDeque<BoxId>,
     /// The highest sequence of our own box: an old message of it must not make others look silent.
     own_sequence: u64,
 }
 
 #[derive(Debug)]
-struct Living {
+struct Talking {
     sequence: u64,
     address: Option<SocketAddr>,
+    /// At the address, unless a connection has failed since its last word.
+    whereabouts: Whereabouts,
     /// Since its last word.
     silences: u8,
-    /// A connection to it failed since its last word.
-    fails: bool,
 }
 
 /// What a message told.
@@ -69,15 +71,18 @@ pub(super) struct Silent(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whereabouts {
     At(SocketAddr),
-    /// It is gone, or cannot be reached.
-    Nowhere,
+    /// It may be alive, and cannot be reached.
+    Unreachable,
+    /// With all its sessions.
+    Gone,
     /// It was never heard.
     Unheard,
 }
 
 impl Known {
     pub fn new(me: BoxId) -> Self {
-        Known { me, living: HashMap::new(), gone: HashMap::new(), graves: VecDeque::new(), own_sequence: 0 }
+        let quiet_since = VecDeque::new();
+        Known { me, talking: HashMap::new(), quiet: HashMap::new(), quiet_since, own_sequence: 0 }
     }
 
     pub fn hear(&mut self, announcement: Announcement) -> News {
@@ -86,50 +91,48 @@ impl Known {
             Word::Who => News::Asked, // any worker asks, so their order means nothing
             _ if box_id == self.me => self.hear_own(sequence),
             _ if self.is_old(box_id, sequence) => News::Replayed,
-            Word::Here(address) => self.hear_living(box_id, sequence, address),
-            Word::Gone if self.living.remove(&box_id).is_some() => {
-                self.bury(box_id, sequence);
-                News::Left(box_id)
-            }
+            Word::Here(address) => self.hear_talking(box_id, sequence, address),
             Word::Gone => {
-                self.bury(box_id, sequence);
-                News::None
+                let was_there = self.talking.remove(&box_id).is_some();
+                self.falls_silent(box_id, sequence, Whereabouts::Gone);
+                if was_there { News::Left(box_id) } else { News::None }
             }
         }
     }
 
     /// Where a box is.
     pub fn whereabouts(&self, box_id: BoxId) -> Whereabouts {
-        match self.living.get(&box_id) {
-            Some(Living { address: Some(address), fails: false, .. }) => Whereabouts::At(*address),
-            Some(_) => Whereabouts::Nowhere,
-            None if self.gone.contains_key(&box_id) => Whereabouts::Nowhere,
-            None => Whereabouts::Unheard,
+        match (self.talking.get(&box_id), self.quiet.get(&box_id)) {
+            (Some(talking), _) => talking.whereabouts,
+            (None, Some((_, whereabouts))) => *whereabouts,
+            (None, None) => Whereabouts::Unheard,
         }
     }
 
-    /// A connection to it failed: it is nowhere until it says something.
-    pub fn fails(&mut self, box_id: BoxId) {
-        if let Some(living) = self.living.get_mut(&box_id) {
-            living.fails = true;
+    /// A connection to it failed, by which it is `Unreachable` or `Gone` until it says something.
+    pub fn fails(&mut self, box_id: BoxId, whereabouts: Whereabouts) {
+        let talking = self.talking.get_mut(&box_id).map(|talking| &mut talking.whereabouts);
+        let known = talking.or_else(|| self.quiet.get_mut(&box_id).map(|(_, whereabouts)| whereabouts));
+        if let Some(known) = known {
+            *known = whereabouts;
         }
     }
 
     /// It was waited for and did not say a word: if it ever lived, it is gone.
     pub fn give_up(&mut self, box_id: BoxId) {
         if self.whereabouts(box_id) == Whereabouts::Unheard {
-            self.bury(box_id, 0);
+            self.falls_silent(box_id, 0, Whereabouts::Gone);
         }
     }
 
-    /// How many others live.
+    /// How many others talk.
     pub fn len(&self) -> usize {
-        self.living.len()
+        self.talking.len()
     }
 
     fn is_old(&self, box_id: BoxId, sequence: u64) -> bool {
-        let last = self.living.get(&box_id).map(|living| living.sequence);
-        last.or_else(|| self.gone.get(&box_id).copied()).is_some_and(|last| sequence <= last)
+        let last = self.talking.get(&box_id).map(|talking| talking.sequence);
+        last.or_else(|| self.quiet.get(&box_id).map(|(last, _)| *last)).is_some_and(|last| sequence <= last)
     }
 
     fn hear_own(&mut self, sequence: u64) -> News {
@@ -137,36 +140,33 @@ impl Known {
             return News::Replayed;
         }
         self.own_sequence = sequence;
-        self.living.values_mut().for_each(|living| living.silences += 1);
-        let silent = |(box_id, living): (&BoxId, &Living)| {
-            (living.silences > SILENCES_MAX).then_some((*box_id, living.sequence))
-        };
-        let silent: Vec<_> = self.living.iter().filter_map(silent).collect();
-        for (box_id, sequence) in &silent {
-            self.living.remove(box_id);
-            self.bury(*box_id, *sequence);
+        self.talking.values_mut().for_each(|talking| talking.silences += 1);
+        let silent: Vec<_> = self.talking.extract_if(|_, talking| talking.silences > SILENCES_MAX).collect();
+        for (box_id, talking) in &silent {
+            self.falls_silent(*box_id, talking.sequence, talking.whereabouts);
         }
         if silent.is_empty() { News::None } else { News::Silent(Silent(silent.len())) }
     }
 
-    fn hear_living(&mut self, box_id: BoxId, sequence: u64, address: Option<SocketAddr>) -> News {
-        let known = self.living.get(&box_id).map(|living| living.address);
-        if known.is_none() && self.living.len() >= BOXES_MAX {
+    fn hear_talking(&mut self, box_id: BoxId, sequence: u64, address: Option<SocketAddr>) -> News {
+        let known = self.talking.get(&box_id).map(|talking| talking.address);
+        if known.is_none() && self.talking.len() >= BOXES_MAX {
             return News::TooMany;
         }
-        self.gone.remove(&box_id);
-        self.living.insert(box_id, Living { sequence, address, silences: 0, fails: false });
+        self.quiet.remove(&box_id);
+        let whereabouts = address.map_or(Whereabouts::Unreachable, Whereabouts::At);
+        self.talking.insert(box_id, Talking { sequence, address, whereabouts, silences: 0 });
         if known == Some(address) { News::None } else { News::Came(box_id, address) }
     }
 
-    fn bury(&mut self, box_id: BoxId, sequence: u64) {
-        if self.gone.insert(box_id, sequence).is_none() {
-            self.graves.push_back(box_id);
+    fn falls_silent(&mut self, box_id: BoxId, sequence: u64, whereabouts: Whereabouts) {
+        if self.quiet.insert(box_id, (sequence, whereabouts)).is_none() {
+            self.quiet_since.push_back(box_id);
         }
-        if self.graves.len() > GONE_MAX
-            && let Some(oldest) = self.graves.pop_front()
+        if self.quiet_since.len() > QUIET_MAX
+            && let Some(oldest) = self.quiet_since.pop_front()
         {
-            self.gone.remove(&oldest);
+            self.quiet.remove(&oldest);
         }
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_gone_when_only_our_own_is_heard_for_a_while() {
+    fn a_box_is_silent_when_only_our_own_is_heard_for_a_while_and_still_at_its_address() {
         let mut known = known();
         for own in 1..=3 {
             assert_eq!(known.hear(here(ME, own)), News::None);
@@ -211,14 +211,18 @@ mod tests {
         }
         assert_eq!(known.hear(here(ME, 6)), News::Replayed, "which is no time");
         assert_eq!(known.hear(here(ME, 7)), News::Silent(Silent(1)));
-        assert_eq!((known.whereabouts(OTHER), known.len()), (Whereabouts::Nowhere, 0));
+        assert_eq!((known.whereabouts(OTHER), known.len()), (Whereabouts::At(at(7000)), 0));
+        known.fails(OTHER, Whereabouts::Unreachable);
+        assert_eq!(known.whereabouts(OTHER), Whereabouts::Unreachable);
+        assert_eq!(known.hear(here(OTHER, 12)), News::Came(OTHER, Some(at(7000))));
+        assert_eq!((known.whereabouts(OTHER), known.len()), (Whereabouts::At(at(7000)), 1));
     }
 
     #[test]
     fn a_goodbye_counts_at_once_and_no_old_word_brings_a_box_back() {
         let mut known = known();
         assert_eq!(known.hear(gone(OTHER, 12)), News::Left(OTHER));
-        assert_eq!(known.whereabouts(OTHER), Whereabouts::Nowhere);
+        assert_eq!(known.whereabouts(OTHER), Whereabouts::Gone);
         for old in [here(OTHER, 10), here(OTHER, 12), gone(OTHER, 12)] {
             assert_eq!(known.hear(old), News::Replayed, "{old:?}");
         }
@@ -226,32 +230,34 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_cannot_be_connected_is_nowhere_until_its_next_word() {
+    fn a_box_that_cannot_be_connected_is_not_tried_again_until_its_next_word() {
         let mut known = known();
-        known.fails(OTHER);
-        known.fails(BoxId(9));
-        assert_eq!(known.whereabouts(OTHER), Whereabouts::Nowhere);
-        assert_eq!(known.hear(here(OTHER, 11)), News::None);
-        assert_eq!(known.whereabouts(OTHER), Whereabouts::At(at(7000)));
-        let moved = Announcement { word: Word::Here(Some(at(8000))), ..here(OTHER, 12) };
+        for (sequence, failure) in [(11, Whereabouts::Unreachable), (12, Whereabouts::Gone)] {
+            known.fails(OTHER, failure);
+            known.fails(BoxId(9), failure);
+            assert_eq!(known.whereabouts(OTHER), failure);
+            assert_eq!(known.hear(here(OTHER, sequence)), News::None);
+            assert_eq!(known.whereabouts(OTHER), Whereabouts::At(at(7000)));
+        }
+        let moved = Announcement { word: Word::Here(Some(at(8000))), ..here(OTHER, 13) };
         assert_eq!(known.hear(moved), News::Came(OTHER, Some(at(8000))));
-        let hidden = Announcement { word: Word::Here(None), ..here(OTHER, 13) };
+        let hidden = Announcement { word: Word::Here(None), ..here(OTHER, 14) };
         assert_eq!(known.hear(hidden), News::Came(OTHER, None));
-        assert_eq!(known.whereabouts(OTHER), Whereabouts::Nowhere);
+        assert_eq!(known.whereabouts(OTHER), Whereabouts::Unreachable);
     }
 
     #[test]
     fn who_was_waited_for_in_vain_is_not_waited_for_again_but_may_come() {
         let mut known = Known::new(ME);
         known.give_up(OTHER);
-        assert_eq!(known.whereabouts(OTHER), Whereabouts::Nowhere);
+        assert_eq!(known.whereabouts(OTHER), Whereabouts::Gone);
         assert_eq!(known.hear(here(OTHER, 1)), News::Came(OTHER, Some(at(7000))));
         known.give_up(OTHER);
         assert_eq!(known.whereabouts(OTHER), Whereabouts::At(at(7000)), "it came meanwhile");
     }
 
     #[test]
-    fn neither_the_living_nor_the_dead_grow_without_limit() {
+    fn neither_who_talks_nor_who_is_quiet_grows_without_limit() {
         let mut known = Known::new(ME);
         let strangers = || (2..).map(BoxId);
         for box_id in strangers().take(BOXES_MAX) {
@@ -259,16 +265,16 @@ mod tests {
         }
         assert_eq!(known.hear(here(BoxId(9_999), 1)), News::TooMany);
         assert_eq!(known.hear(here(BoxId(2), 2)), News::None, "who is known stays");
-        for box_id in strangers().take(3 * GONE_MAX) {
+        for box_id in strangers().take(3 * QUIET_MAX) {
             known.hear(gone(box_id, 5));
         }
         assert_eq!(known.len(), 0);
-        assert_eq!((known.gone.len(), known.graves.len()), (GONE_MAX, GONE_MAX));
+        assert_eq!((known.quiet.len(), known.quiet_since.len()), (QUIET_MAX, QUIET_MAX));
         for box_id in strangers().take(10) {
             known.hear(here(box_id, 6));
             known.hear(gone(box_id, 7));
         }
-        assert!(known.gone.len() <= GONE_MAX && known.graves.len() <= GONE_MAX);
+        assert!(known.quiet.len() <= QUIET_MAX && known.quiet_since.len() <= QUIET_MAX);
     }
 
     #[test]

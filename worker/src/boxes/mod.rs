@@ -32,7 +32,7 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use self::announcement::{Announcement, CHANNEL, Unheard, Word};
 use self::answer::GREETINGS_MAX;
 pub(crate) use self::challenge::Verdict;
-pub(crate) use self::connect::ConnectError;
+pub(crate) use self::connect::{Carries, ConnectError};
 use self::known::{Known, News, Silent, Whereabouts};
 use self::turn::Turn;
 use crate::route::tag::{Owner, Secrets};
@@ -142,41 +142,31 @@ impl Boxes {
         }
     }
 
-    /// Whether it makes sense to try to reach a box.
-    pub fn may_be_there(&self, box_id: BoxId) -> bool {
-        match self.known().whereabouts(box_id) {
-            Whereabouts::At(_) => true,
-            Whereabouts::Nowhere => false,
-            Whereabouts::Unheard => self.cluster.is_ready(),
-        }
+    /// Whether a box may be alive.
+    pub fn may_be_alive(&self, box_id: BoxId) -> bool {
+        self.known().whereabouts(box_id) != Whereabouts::Gone
     }
 
     /// Where a box is; one that was never heard is asked for and waited for.
-    pub async fn address(&self, box_id: BoxId) -> Option<SocketAddr> {
+    pub async fn address(&self, box_id: BoxId) -> Result<SocketAddr, ConnectError> {
         let deadline = tokio::time::Instant::now() + UNHEARD_WAIT;
         let mut asked = false;
         loop {
             let heard = self.heard.notified();
             match self.known().whereabouts(box_id) {
-                Whereabouts::At(address) => return Some(address),
-                Whereabouts::Nowhere => return None,
+                Whereabouts::At(address) => return Ok(address),
+                Whereabouts::Gone => return Err(ConnectError::Gone),
+                Whereabouts::Unreachable => return Err(ConnectError::Unreachable),
+                Whereabouts::Unheard if !self.cluster.is_ready() => return Err(ConnectError::Unreachable),
                 Whereabouts::Unheard => {}
             }
             if !std::mem::replace(&mut asked, true) {
                 self.say(Word::Who);
             }
-            if timeout_at(deadline, heard).await.is_err() {
-                if self.cluster.is_ready() {
-                    self.known().give_up(box_id);
-                }
-                return None;
+            if timeout_at(deadline, heard).await.is_err() && self.cluster.is_ready() {
+                self.known().give_up(box_id);
             }
         }
-    }
-
-    /// A connection to it failed.
-    pub fn fails(&self, box_id: BoxId) {
-        self.known().fails(box_id);
     }
 
     fn hear(&self, message: &[u8]) {

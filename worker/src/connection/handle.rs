@@ -24,20 +24,26 @@ pub(crate) struct ConnectionId(pub u64);
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Half-open, in front of HTTP: a PROXY header or a TLS handshake is under way.
-    Greeting = 4,
+    Greeting,
     /// It has not yet delivered a whole request head.
-    HalfOpen = 0,
+    HalfOpen,
     /// It speaks HTTP: in a request or between two.
-    Serving = 1,
+    Serving,
     /// It left HTTP: a WebSocket of the engine, which ends it.
-    Session = 2,
+    Session,
     /// It left HTTP: something of the application's own.
-    Upgraded = 3,
+    Upgraded,
     /// It left HTTP: its other end is at a session's owner.
-    Piped = 5,
+    Piped,
 }
 
 /// Who is at the other end of a connection.
+///
+/// | | takes room | counts as a connection | gives way when there is no room | ends in a drain |
+/// |---|---|---|---|---|
+/// | client | yes | yes | half-open | yes |
+/// | sibling, or a worker of another box | always gets it | once a client's WebSocket is on it | no | then |
+/// | owner | yes | no | idle | no |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A client.
@@ -101,12 +107,12 @@ impl Connection {
 
     pub fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
-            0 => Phase::HalfOpen,
-            1 => Phase::Serving,
-            2 => Phase::Session,
-            3 => Phase::Upgraded,
-            5 => Phase::Piped,
-            _ => Phase::Greeting,
+            0 => Phase::Greeting,
+            1 => Phase::HalfOpen,
+            2 => Phase::Serving,
+            3 => Phase::Session,
+            4 => Phase::Upgraded,
+            _ => Phase::Piped,
         }
     }
 

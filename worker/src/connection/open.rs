@@ -77,11 +77,26 @@ impl Connections {
         Some((Io::new(stream, connection.clone(), self.clone()), connection))
     }
 
-    /// Makes room by ending the oldest half-open connection, if there is one.
+    /// Makes room by ending the connection that is missed least, if there is one.
     pub fn make_room(&self) {
-        if let Some(oldest) = self.table().evict() {
-            self.evict(&oldest);
+        if let Some(connection) = self.table().evict() {
+            self.evict(&connection);
         }
+    }
+
+    /// Whether there is room for one more, if need be at the cost of an older one.
+    pub fn has_room(&self) -> bool {
+        self.table().has_room()
+    }
+
+    /// A connection to an owner carries nothing: it may go for another.
+    pub fn spare(&self, connection: &Connection) {
+        self.table().spare(connection.id);
+    }
+
+    /// A connection to an owner is to carry something again; false if it has gone.
+    pub fn take(&self, connection: &Connection) -> bool {
+        self.table().take(connection.id)
     }
 
     /// A request head arrived.
@@ -128,7 +143,8 @@ impl Connections {
         loop {
             period.tick().await;
             let now = Tick(self.tick.fetch_add(1, Relaxed).wrapping_add(1));
-            for connection in self.table().iter() {
+            // What is stuck between workers is so because of a client, or for its owner, who has limits of its own.
+            for connection in self.table().iter().filter(|connection| connection.is_counted()) {
                 // More than, since the first of the ticks was not a whole one.
                 if u128::from(connection.stuck_ticks(now)) > ticks_max && !connection.is_abandoned() {
                     self.row.evicted.fetch_add(1, Relaxed);

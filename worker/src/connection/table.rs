@@ -1,4 +1,5 @@
-//! Which connections there are, and which of them goes when one too many comes. Pure: it ends nobody itself.
+//! Which connections there are, and which of them goes when one too many comes: one to an owner that carries nothing,
+//! else the oldest half-open one. Pure: it ends nobody itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,8 @@ pub(crate) struct Table<C> {
     limits: Limits,
     all: BTreeMap<ConnectionId, C>,
     half_open: BTreeSet<ConnectionId>,
+    /// To owners, and idle.
+    spare: BTreeSet<ConnectionId>,
     /// Those of `all` that were told to go and are not gone yet.
     leaving: BTreeSet<ConnectionId>,
 }
@@ -28,23 +31,65 @@ pub(crate) enum Admission<C> {
 
 impl<C: Clone> Table<C> {
     pub fn new(limits: Limits) -> Self {
-        Table { limits, all: BTreeMap::new(), half_open: BTreeSet::new(), leaving: BTreeSet::new() }
+        Table {
+            limits,
+            all: BTreeMap::new(),
+            half_open: BTreeSet::new(),
+            spare: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+        }
     }
 
     /// Decides on one more connection; unless refused, [`Table::insert`] must follow.
     pub fn admit(&mut self) -> Admission<C> {
-        let full = self.all.len() - self.leaving.len() >= self.limits.connections_max;
-        if !full && self.half_open.len() < self.limits.half_open_max {
+        let evicted = if self.is_full() {
+            self.evict()
+        } else if self.half_open.len() >= self.limits.half_open_max {
+            self.evict_half_open()
+        } else {
             return Admission::Welcome;
-        }
-        self.evict().map_or(Admission::Refused, Admission::InPlaceOf)
+        };
+        evicted.map_or(Admission::Refused, Admission::InPlaceOf)
     }
 
-    /// Takes the oldest half-open connection, which must be ended.
+    /// Whether one more would not be refused.
+    pub fn has_room(&self) -> bool {
+        !self.is_full() || !self.spare.is_empty() || !self.half_open.is_empty()
+    }
+
+    /// Takes the connection that is missed least, which must be ended.
     pub fn evict(&mut self) -> Option<C> {
+        match self.spare.pop_first() {
+            Some(oldest) => self.leave(oldest),
+            None => self.evict_half_open(),
+        }
+    }
+
+    fn evict_half_open(&mut self) -> Option<C> {
         let oldest = self.half_open.pop_first()?;
-        self.leaving.insert(oldest);
-        self.all.get(&oldest).cloned()
+        self.leave(oldest)
+    }
+
+    fn leave(&mut self, id: ConnectionId) -> Option<C> {
+        self.leaving.insert(id);
+        self.all.get(&id).cloned()
+    }
+
+    fn is_full(&self) -> bool {
+        self.all.len() - self.leaving.len() >= self.limits.connections_max
+    }
+
+    /// It carries nothing, and may go for another.
+    pub fn spare(&mut self, id: ConnectionId) {
+        if self.all.contains_key(&id) && !self.leaving.contains(&id) {
+            self.spare.insert(id);
+        }
+    }
+
+    /// It is to carry something again; false if it went meanwhile.
+    pub fn take(&mut self, id: ConnectionId) -> bool {
+        self.spare.remove(&id);
+        self.all.contains_key(&id) && !self.leaving.contains(&id)
     }
 
     /// A new connection, half-open.
@@ -62,6 +107,7 @@ impl<C: Clone> Table<C> {
     pub fn remove(&mut self, id: ConnectionId) {
         self.all.remove(&id);
         self.half_open.remove(&id);
+        self.spare.remove(&id);
         self.leaving.remove(&id);
     }
 
@@ -108,6 +154,24 @@ mod tests {
         table.remove(ConnectionId(1));
         assert_eq!(arrive(&mut table, 4), Admission::Welcome);
         assert_eq!(arrive(&mut table, 5), Admission::InPlaceOf(4));
+    }
+
+    #[test]
+    fn an_idle_one_to_an_owner_goes_for_another_unless_it_is_taken_first() {
+        let mut table = table(2, 2);
+        for id in [1, 2] {
+            arrive(&mut table, id);
+            table.head_arrived(ConnectionId(id));
+        }
+        assert!(!table.has_room());
+        table.spare(ConnectionId(1));
+        table.spare(ConnectionId(2));
+        assert!(table.has_room() && table.take(ConnectionId(1)));
+        assert_eq!(arrive(&mut table, 3), Admission::InPlaceOf(2));
+        assert!(!table.take(ConnectionId(2)), "it has gone");
+        table.spare(ConnectionId(2));
+        table.head_arrived(ConnectionId(3));
+        assert_eq!(arrive(&mut table, 4), Admission::Refused);
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(crate) enum Refusal {
 /// Who there is to route to.
 pub(crate) trait Peers {
     fn is_alive(&self, worker: WorkerId) -> bool;
-    fn is_known(&self, box_id: BoxId) -> bool;
+    /// Only one that is surely gone is not.
+    fn may_be_alive(&self, box_id: BoxId) -> bool;
 }
 
 impl Claim {
@@ -77,7 +78,7 @@ impl Claim {
                 peers.is_alive(worker).then_some(Route::Sibling(worker)).ok_or(Refusal::DeadWorker)
             }
             Claim::Session(Owner { box_id, worker }) => {
-                peers.is_known(box_id).then_some(Route::Box { box_id, worker }).ok_or(Refusal::ForeignBox)
+                peers.may_be_alive(box_id).then_some(Route::Box { box_id, worker }).ok_or(Refusal::ForeignBox)
             }
         }
     }
@@ -103,7 +104,7 @@ mod tests {
         fn is_alive(&self, worker: WorkerId) -> bool {
             worker.0 <= 2
         }
-        fn is_known(&self, box_id: BoxId) -> bool {
+        fn may_be_alive(&self, box_id: BoxId) -> bool {
             box_id.0 == 2
         }
     }

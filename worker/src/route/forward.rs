@@ -1,31 +1,20 @@
 //! Forwarding at HTTP level: a request that came here and belongs elsewhere is answered by its owner, through us.
 //! Everything streams, and an upgraded connection becomes a pipe. What was forwarded is never forwarded again.
 
-use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use oxherd_contract::ids::{BoxId, WorkerId};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_buf, sink, split};
-use tokio::time::timeout;
 
 use super::hop;
-use super::pool::{Pool, PoolError};
+use super::pipe::pipe;
+use super::pool::{Line, Pool, PoolError};
+use crate::boxes::Carries;
 use crate::connection::{Connection, Peer};
-
-/// What waits in a pipe at most, in each direction: one per forwarded WebSocket, so rather little.
-const PIPE_BYTES: usize = 4096;
-
-/// For the other direction of a pipe when one has ended.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Who answers a forwarded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,13 +70,16 @@ impl Forwarder {
         hop::forwarded(&mut head, peer, self.me); // which keeps an upgrade's headers only while its way is there
         let client = if hop::is_upgrade(&head) { head.extensions.remove::<OnUpgrade>() } else { None };
         head.extensions.clear();
-        let (mut response, sender) = self.send(upstream, Request::from_parts(head, body)).await?;
+        let carries = if client.is_some() { Carries::Pipe } else { Carries::Requests };
+        let request = Request::from_parts(head, body);
+        let (mut response, line) = self.send(upstream, carries, request).await?;
         match client {
             Some(client) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let owner = hyper::upgrade::on(&mut response);
                 tokio::spawn(pipe(client, owner, connection.clone()));
             }
-            _ => self.pool.keep(upstream, sender),
+            Some(_) => {}
+            None => self.pool.keep(upstream, line),
         }
         let (mut head, body) = response.into_parts();
         hop::answered(&mut head);
@@ -98,64 +90,35 @@ impl Forwarder {
     async fn send(
         &self,
         to: Upstream,
+        carries: Carries,
         mut request: Request<Incoming>,
-    ) -> Result<(Response<Incoming>, SendRequest<Incoming>), ForwardError> {
-        while let Some(mut connection) = self.pool.take(to) {
-            match connection.try_send_request(request).await {
-                Ok(response) => return Ok((response, connection)),
+    ) -> Result<(Response<Incoming>, Line), ForwardError> {
+        while carries == Carries::Requests
+            && let Some(mut line) = self.pool.take(to)
+        {
+            match line.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, line)),
                 Err(mut unsent) => match unsent.take_message() {
                     Some(message) => request = message,
                     None => return Err(self.unanswered(to, unsent.into_error()).await),
                 },
             }
         }
-        let mut connection = self.pool.connect(to).await?;
-        match connection.send_request(request).await {
-            Ok(response) => Ok((response, connection)),
+        let mut line = self.pool.connect(to, carries).await?;
+        match line.sender.send_request(request).await {
+            Ok(response) => Ok((response, line)),
             Err(error) => Err(self.unanswered(to, error).await),
         }
     }
 
     /// Why there is no answer: another connection tells whether there is still somebody to give one.
     async fn unanswered(&self, to: Upstream, error: hyper::Error) -> ForwardError {
-        match self.pool.connect(to).await {
-            Ok(connection) => {
-                self.pool.keep(to, connection);
+        match self.pool.connect(to, Carries::Requests).await {
+            Ok(line) => {
+                self.pool.keep(to, line);
                 ForwardError::Unanswered(error)
             }
             Err(unreachable) => unreachable.into(),
         }
     }
-}
-
-/// Joins two connections that have left HTTP until both directions have ended, or one has and the other takes too long.
-/// A client's connection that is to finish is at its end for the owner, whose last words it still gets.
-async fn pipe(client: OnUpgrade, owner: OnUpgrade, connection: Arc<Connection>) {
-    let (Ok(client), Ok(owner)) = (client.await, owner.await) else { return };
-    let (from_client, to_client) = split(TokioIo::new(client));
-    let (from_owner, to_owner) = split(TokioIo::new(owner));
-    let mut up = pin!(carry(from_client, to_owner, connection.finished()));
-    let mut down = pin!(carry(from_owner, to_client, pending()));
-    let _late = tokio::select! {
-        () = &mut up => timeout(LAST_WORDS, down).await,
-        () = &mut down => timeout(LAST_WORDS, up).await,
-    };
-    connection.driven_by(None);
-}
-
-/// One direction of a pipe: until its end, or until it is `over`. What comes then is thrown away, because to close a
-/// socket with something unread resets it, and the other end may lose what it has not read yet.
-async fn carry(
-    from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    over: impl Future<Output = ()>,
-) {
-    let mut from = BufReader::with_capacity(PIPE_BYTES, from);
-    // That either end breaks is how such a connection usually ends.
-    tokio::select! {
-        _ = copy_buf(&mut from, &mut to) => {}
-        () = over => {}
-    }
-    let _ = to.shutdown().await;
-    let _ = copy_buf(&mut from, &mut sink()).await;
 }

@@ -19,6 +19,7 @@ mod gate;
 pub(crate) mod handoff;
 mod hop;
 pub(crate) mod peek;
+mod pipe;
 mod pool;
 mod request_line;
 mod siblings;
@@ -119,9 +120,9 @@ impl Routing {
             period.tick().await;
             self.siblings.look();
             self.channels.retain(|worker| self.is_alive(worker));
-            self.forwarder.pool().retain(|upstream| match upstream {
+            self.forwarder.pool().tend(|upstream| match upstream {
                 Upstream::Sibling(worker) => self.is_alive(worker),
-                Upstream::Box { box_id, .. } => self.is_known(box_id),
+                Upstream::Box { box_id, .. } => self.may_be_alive(box_id),
             });
         }
     }
@@ -177,8 +178,8 @@ impl Peers for Routing {
         self.siblings.row(worker).is_some()
     }
 
-    fn is_known(&self, box_id: BoxId) -> bool {
-        self.boxes.as_ref().is_some_and(|boxes| boxes.may_be_there(box_id))
+    fn may_be_alive(&self, box_id: BoxId) -> bool {
+        self.boxes.as_ref().is_some_and(|boxes| boxes.may_be_alive(box_id))
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use super::forward::Upstream;
 use super::hop::HEADERS_MAX;
-use crate::boxes::{Boxes, ConnectError};
-use crate::connection::{Connections, Io, Origin, Stream};
+use crate::boxes::{Boxes, Carries, ConnectError};
+use crate::connection::{Connection, Connections, Origin, Stream};
 
 /// Connections that are kept for each sibling. More may be in use, each by a client's connection, which are limited.
 const IDLE_MAX: usize = 16;
@@ -53,12 +53,18 @@ impl PoolError {
     }
 }
 
-/// Connections that wait for their next request.
+/// A connection to an owner that speaks HTTP.
+pub(crate) struct Line {
+    pub sender: SendRequest<Incoming>,
+    connection: Arc<Connection>,
+}
+
+/// Lines that wait for their next request.
 pub(crate) struct Pool {
     directory: PathBuf,
     boxes: Option<Arc<Boxes>>,
     connections: Arc<Connections>,
-    idle: Mutex<HashMap<Upstream, Vec<SendRequest<Incoming>>>>,
+    idle: Mutex<HashMap<Upstream, Vec<Line>>>,
 }
 
 impl Pool {
@@ -67,27 +73,36 @@ impl Pool {
     }
 
     /// One that has answered all it was asked; its other end may be closing it at this moment.
-    pub fn take(&self, to: Upstream) -> Option<SendRequest<Incoming>> {
+    pub fn take(&self, to: Upstream) -> Option<Line> {
         let mut idle = self.idle();
         let waiting = idle.get_mut(&to)?;
-        waiting.retain(|connection| !connection.is_closed());
+        waiting.retain(|line| !line.sender.is_closed());
         // The body of its last answer may still be under way.
-        let ready = waiting.iter().rposition(SendRequest::is_ready)?;
-        Some(waiting.swap_remove(ready))
+        while let Some(ready) = waiting.iter().rposition(|line| line.sender.is_ready()) {
+            let line = waiting.swap_remove(ready);
+            if self.connections.take(&line.connection) {
+                return Some(line);
+            }
+        }
+        None
     }
 
-    /// A new one. What fails for another reason than that the worker is gone is tried twice.
-    pub async fn connect(&self, to: Upstream) -> Result<SendRequest<Incoming>, PoolError> {
-        match self.try_connect(to).await {
-            Err(error) if !error.is_gone() => {
+    /// A new one. What fails for another reason than that the worker is gone, or that there is no room here, is tried
+    /// twice.
+    pub async fn connect(&self, to: Upstream, carries: Carries) -> Result<Line, PoolError> {
+        match self.try_connect(to, carries).await {
+            Err(error) if !error.is_gone() && !matches!(error, PoolError::Full) => {
                 sleep(PAUSE).await;
-                self.try_connect(to).await
+                self.try_connect(to, carries).await
             }
             outcome => outcome,
         }
     }
 
-    async fn try_connect(&self, to: Upstream) -> Result<SendRequest<Incoming>, PoolError> {
+    async fn try_connect(&self, to: Upstream, carries: Carries) -> Result<Line, PoolError> {
+        if !self.connections.has_room() {
+            return Err(PoolError::Full); // before the other end is troubled
+        }
         let stream = match to {
             Upstream::Sibling(worker) => {
                 let socket = http_socket(&self.directory, worker);
@@ -95,38 +110,37 @@ impl Pool {
             }
             Upstream::Box { box_id, worker } => {
                 let boxes = self.boxes.as_ref().ok_or(PoolError::Alone)?;
-                Stream::Tcp(boxes.connect(box_id, worker).await?)
+                Stream::Tcp(boxes.connect(box_id, worker, carries).await?)
             }
         };
-        let (io, _) = self.connections.open(stream, Origin::Owner).ok_or(PoolError::Full)?;
-        speak(io).await
+        let (io, connection) = self.connections.open(stream, Origin::Owner).ok_or(PoolError::Full)?;
+        let http = Builder::new().max_headers(HEADERS_MAX).handshake(TokioIo::new(io));
+        let (sender, driver) = http.await.map_err(PoolError::Handshake)?;
+        tokio::spawn(async move {
+            // What goes wrong is told to whoever waits for an answer.
+            let _ = driver.with_upgrades().await;
+        });
+        Ok(Line { sender, connection })
     }
 
     /// Keeps one whose answer has begun.
-    pub fn keep(&self, to: Upstream, connection: SendRequest<Incoming>) {
+    pub fn keep(&self, to: Upstream, line: Line) {
         let mut idle = self.idle();
         let waiting = idle.entry(to).or_default();
         if waiting.len() < IDLE_MAX {
-            waiting.push(connection);
+            waiting.push(line);
         }
     }
 
-    /// Drops those to workers and boxes that are gone.
-    pub fn retain(&self, lives: impl Fn(Upstream) -> bool) {
-        self.idle().retain(|upstream, _| lives(*upstream));
+    /// Drops those to workers and boxes that are gone, and says which of the others carry nothing.
+    pub fn tend(&self, lives: impl Fn(Upstream) -> bool) {
+        let mut idle = self.idle();
+        idle.retain(|upstream, _| lives(*upstream));
+        let ready = idle.values().flatten().filter(|line| line.sender.is_ready());
+        ready.for_each(|line| self.connections.spare(&line.connection));
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<Upstream, Vec<SendRequest<Incoming>>>> {
+    fn idle(&self) -> MutexGuard<'_, HashMap<Upstream, Vec<Line>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn speak(io: Io) -> Result<SendRequest<Incoming>, PoolError> {
-    let http = Builder::new().max_headers(HEADERS_MAX).handshake(TokioIo::new(io));
-    let (sender, connection) = http.await.map_err(PoolError::Handshake)?;
-    tokio::spawn(async move {
-        // What goes wrong is told to whoever waits for an answer.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
 }
