@@ -3,17 +3,21 @@
 //! The shard's flush task writes for all its sessions; no connection task is woken for it. Only when the kernel takes
 //! no more does the connection's task wait for it to be writable, and writes then.
 
-use std::{cell::RefCell, io, sync::Arc, task::Context};
+use std::{
+    cell::RefCell,
+    io::{self, IoSlice},
+    sync::Arc,
+    task::Context,
+};
 
-use super::{Ending, Link, Phase, Session, State, queue::Left, wake};
+use super::{Ending, Link, Phase, Session, State, gather::Scratch, queue::Left, wake};
 use crate::socket::DisconnectReason;
 
 /// Bytes that one session may write in one round before others have their turn.
 const ROUND_BYTES_MAX: usize = 512 * 1024;
 
 thread_local! {
-    /// Small frames of one write, side by side.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// What the connection's task should do next.
@@ -126,8 +130,11 @@ impl Session {
                 return Ok(Written::Paused);
             }
             let written = SCRATCH.with_borrow_mut(|scratch| {
-                let gather = queue.gather(scratch);
-                gather.write(|slices| writer.write(slices, waker.as_ref()))
+                let write = |slices: &[IoSlice<'_>]| writer.write(slices, waker.as_ref());
+                match queue.unwritten().and_then(|items| scratch.frames_of(items)) {
+                    Some(frames) => write(&[IoSlice::new(frames)]),
+                    None => queue.gather(scratch.empty()).write(write),
+                }
             });
             let bytes = match written {
                 Ok(0) => return Ok(Written::Failed),

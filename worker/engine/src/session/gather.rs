@@ -3,7 +3,9 @@
 
 use std::io::IoSlice;
 
-use super::item::Packet;
+use engineioxide_core::Str;
+
+use super::item::{Item, Packet};
 
 /// A payload of at least this many bytes is not copied. Below it the copy costs less than `writev(2)` with one slice more.
 const BORROW_MIN: usize = 16 * 1024;
@@ -11,6 +13,46 @@ const BORROW_MIN: usize = 16 * 1024;
 pub(crate) const SLICES_MAX: usize = 32;
 /// Bytes after which a write takes no further packet: more than a default socket buffer takes at once.
 const BYTES_MAX: usize = 256 * 1024;
+
+/// Texts of one write whose frames are kept for the next recipient.
+pub(crate) const FRAMES_MAX: usize = 8;
+
+/// A thread's buffer for the frames of one write, side by side. The frames of broadcasts stay in it from one recipient to
+/// the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+    /// The texts whose frames `bytes` are. Holding them keeps their memory from becoming another's.
+    framed: Vec<Str>,
+}
+
+impl Scratch {
+    /// The frames of items that are texts, and not large.
+    pub(crate) fn frames_of<'i>(&mut self, items: impl Iterator<Item = &'i Item> + Clone) -> Option<&[u8]> {
+        let place = |text: &Str| std::ptr::from_ref::<str>(text);
+        let texts = items.map(|item| match item {
+            Item::Text(text) if text.len() < BORROW_MIN => Some(text),
+            _ => None,
+        });
+        if !texts.clone().map(|text| text.map(place)).eq(self.framed.iter().map(|text| Some(place(text)))) {
+            self.empty();
+            for text in texts {
+                let text = text?;
+                let payload = Packet::Text(Some('4'), text).put_front(&mut self.bytes);
+                self.bytes.extend_from_slice(payload);
+                self.framed.push(text.clone());
+            }
+        }
+        Some(&self.bytes)
+    }
+
+    /// The buffer, for something else.
+    pub(crate) fn empty(&mut self) -> &mut Vec<u8> {
+        self.framed.clear();
+        self.bytes.clear();
+        &mut self.bytes
+    }
+}
 
 /// Where the bytes of one write are.
 pub(crate) struct Gather<'s, 'q> {
@@ -96,5 +138,27 @@ impl<'s, 'q> Gather<'s, 'q> {
             });
         }
         write(&slices[..self.used])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_kept_for_the_same_texts_only() {
+        let mut scratch = Scratch::default();
+        let [x, y] = ["x", "y"].map(|letter| Item::Text(Str::from(letter.repeat(200))));
+        for items in [&[&x][..], &[&x], &[&y], &[&x, &y], &[&x, &y], &[&x], &[&y, &x], &[&x, &y, &x]] {
+            let mut fresh = Vec::new();
+            let mut gather = Gather::new(&mut fresh, 0);
+            items.iter().flat_map(|item| item.packets()).for_each(|packet| assert!(gather.push(packet)));
+            assert_eq!(scratch.frames_of(items.iter().copied()), Some(&*fresh));
+        }
+        let large = Item::Text(Str::from("z".repeat(BORROW_MIN)));
+        for other in [&large, &Item::Ping] {
+            assert_eq!(scratch.frames_of([&x, other].into_iter()), None);
+            assert_eq!(scratch.frames_of([&x].into_iter()).map(<[u8]>::len), Some(4 + 1 + 200));
+        }
     }
 }

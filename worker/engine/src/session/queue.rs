@@ -5,7 +5,10 @@
 
 use std::collections::VecDeque;
 
-use super::{gather::Gather, item::Item};
+use super::{
+    gather::{FRAMES_MAX, Gather},
+    item::Item,
+};
 use crate::proto::payload::Payload;
 
 /// What an item costs beside its bytes: a flood of empty messages must reach a byte budget too.
@@ -100,6 +103,11 @@ impl Queue {
     /// Wire bytes that wait, with a fixed cost per item.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// All items, if they are few and nothing of them is written.
+    pub(crate) fn unwritten(&self) -> Option<impl Iterator<Item = &Item> + Clone> {
+        (self.written == 0 && self.len() <= FRAMES_MAX).then(|| self.first.iter().chain(&self.rest))
     }
 
     /// The bytes for the next write to a WebSocket.

@@ -42,7 +42,8 @@ enum Readable {
 }
 
 /// The half that everybody writes to who holds the session's lock. Dropping it ends the stream in this direction. The
-/// number of a plain socket is beside it: see [`send_now`].
+/// number of a plain socket is beside it, for [`send_now`]: it is the socket's for as long as the half is here, since the
+/// descriptor closes when both halves are gone.
 pub(crate) enum Writer {
     Tcp(RawFd, tcp::OwnedWriteHalf),
     Unix(RawFd, unix::OwnedWriteHalf),
