@@ -74,12 +74,13 @@ impl Boxes {
         let connected = connected.unwrap_or_else(|late| Err(late.into()));
         let mut stream = connected.map_err(|error| {
             // Other failures are a lack of something here.
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => self.known().fails(box_id, Whereabouts::Gone),
-                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => {
-                    self.known().fails(box_id, Whereabouts::Unreachable);
-                }
-                _ => {}
+            let whereabouts = match error.kind() {
+                io::ErrorKind::ConnectionRefused => Some(Whereabouts::Gone),
+                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => Some(Whereabouts::Unreachable),
+                _ => None,
+            };
+            if let Some(whereabouts) = whereabouts {
+                self.known().fails(box_id, address, whereabouts, Instant::now());
             }
             ConnectError::Connect(error)
         })?;

@@ -144,7 +144,7 @@ impl Boxes {
 
     /// Whether a box may be alive.
     pub fn may_be_alive(&self, box_id: BoxId) -> bool {
-        self.known().whereabouts(box_id) != Whereabouts::Gone
+        self.known().whereabouts(box_id, Instant::now()) != Whereabouts::Gone
     }
 
     /// Where a box is; one that was never heard is asked for and waited for.
@@ -153,7 +153,7 @@ impl Boxes {
         let mut asked = false;
         loop {
             let heard = self.heard.notified();
-            match self.known().whereabouts(box_id) {
+            match self.known().whereabouts(box_id, Instant::now()) {
                 Whereabouts::At(address) => return Ok(address),
                 Whereabouts::Gone => return Err(ConnectError::Gone),
                 Whereabouts::Unreachable => return Err(ConnectError::Unreachable),
@@ -165,6 +165,7 @@ impl Boxes {
             }
             if timeout_at(deadline, heard).await.is_err() && self.cluster.is_ready() {
                 self.known().give_up(box_id);
+                return Err(ConnectError::Gone);
             }
         }
     }

@@ -34,6 +34,16 @@ pub(crate) struct Connections {
     emptied: Notify,
 }
 
+/// Room for one connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room(Arc<Connections>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.table().release();
+    }
+}
+
 impl Connections {
     pub fn new(row: &'static Row, limits: Limits) -> Arc<Self> {
         Arc::new(Connections {
@@ -46,11 +56,11 @@ impl Connections {
         })
     }
 
-    /// Takes a stream in, at the cost of an older one of a client if need be; `None` if there is no room for it.
-    /// A sibling's is as welcome as its client was there.
+    /// Takes a stream in, a client's at the cost of an older one if need be; `None` if there is no room for it.
+    /// A sibling's is as welcome as its client was there, and an owner's has a [`Room`].
     pub fn open(self: &Arc<Self>, stream: Stream, origin: Origin) -> Option<(Io, Arc<Connection>)> {
         let mut table = self.table();
-        if origin != Origin::Sibling {
+        if origin == Origin::Client {
             match table.admit() {
                 Admission::Welcome => {}
                 Admission::InPlaceOf(older) => self.evict(&older),
@@ -59,8 +69,6 @@ impl Connections {
                     return None;
                 }
             }
-        }
-        if origin == Origin::Client {
             self.row.connections.fetch_add(1, Relaxed);
         }
         let id = ConnectionId(self.last_id.fetch_add(1, Relaxed) + 1);
@@ -84,9 +92,14 @@ impl Connections {
         }
     }
 
-    /// Whether there is room for one more, if need be at the cost of an older one.
-    pub fn has_room(&self) -> bool {
-        self.table().has_room()
+    /// Room for a connection to an owner that is about to be made, if need be at the cost of an older one.
+    pub fn reserve(self: &Arc<Self>) -> Option<Room> {
+        match self.table().reserve() {
+            Admission::Welcome => {}
+            Admission::InPlaceOf(older) => self.evict(&older),
+            Admission::Refused => return None,
+        }
+        Some(Room(self.clone()))
     }
 
     /// A connection to an owner carries nothing: it may go for another.

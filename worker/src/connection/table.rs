@@ -14,6 +14,8 @@ pub(crate) struct Table<C> {
     half_open: BTreeSet<ConnectionId>,
     /// To owners, and idle.
     spare: BTreeSet<ConnectionId>,
+    /// Rooms of connections that are being made.
+    reserved: usize,
     /// Those of `all` that were told to go and are not gone yet.
     leaving: BTreeSet<ConnectionId>,
 }
@@ -36,6 +38,7 @@ impl<C: Clone> Table<C> {
             all: BTreeMap::new(),
             half_open: BTreeSet::new(),
             spare: BTreeSet::new(),
+            reserved: 0,
             leaving: BTreeSet::new(),
         }
     }
@@ -52,9 +55,20 @@ impl<C: Clone> Table<C> {
         evicted.map_or(Admission::Refused, Admission::InPlaceOf)
     }
 
-    /// Whether one more would not be refused.
-    pub fn has_room(&self) -> bool {
-        !self.is_full() || !self.spare.is_empty() || !self.half_open.is_empty()
+    /// Decides on a connection that is to be made; unless refused, it has its room until [`Table::release`].
+    pub fn reserve(&mut self) -> Admission<C> {
+        let admission = if self.is_full() {
+            self.evict().map_or(Admission::Refused, Admission::InPlaceOf)
+        } else {
+            Admission::Welcome
+        };
+        self.reserved += usize::from(!matches!(admission, Admission::Refused));
+        admission
+    }
+
+    /// Gives reserved room back.
+    pub fn release(&mut self) {
+        self.reserved -= 1;
     }
 
     /// Takes the connection that is missed least, which must be ended.
@@ -76,7 +90,7 @@ impl<C: Clone> Table<C> {
     }
 
     fn is_full(&self) -> bool {
-        self.all.len() - self.leaving.len() >= self.limits.connections_max
+        self.all.len() + self.reserved - self.leaving.len() >= self.limits.connections_max
     }
 
     /// It carries nothing, and may go for another.
@@ -163,11 +177,14 @@ mod tests {
             arrive(&mut table, id);
             table.head_arrived(ConnectionId(id));
         }
-        assert!(!table.has_room());
+        assert_eq!(table.reserve(), Admission::Refused);
         table.spare(ConnectionId(1));
         table.spare(ConnectionId(2));
-        assert!(table.has_room() && table.take(ConnectionId(1)));
-        assert_eq!(arrive(&mut table, 3), Admission::InPlaceOf(2));
+        assert!(table.take(ConnectionId(1)));
+        assert_eq!(table.reserve(), Admission::InPlaceOf(2));
+        assert_eq!(arrive(&mut table, 3), Admission::Refused, "the room is reserved");
+        table.release();
+        assert_eq!(arrive(&mut table, 3), Admission::Welcome);
         assert!(!table.take(ConnectionId(2)), "it has gone");
         table.spare(ConnectionId(2));
         table.head_arrived(ConnectionId(3));

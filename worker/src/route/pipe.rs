@@ -18,8 +18,9 @@ const PIPE_BYTES: usize = 4096;
 /// For the other direction of a pipe when one has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Joins two connections that have left HTTP until both directions have ended, or one has and the other takes too long.
-/// A client's connection that is to finish is at its end for the owner, whose last words it still gets.
+/// Joins two connections that have left HTTP until both directions have ended, or the other takes too long after one has.
+/// A client's connection that is to finish is at its end for the owner, whose last words it still gets; how long that may
+/// take is up to the drain.
 pub(crate) async fn pipe(client: OnUpgrade, owner: OnUpgrade, connection: Arc<Connection>) {
     let (Ok(client), Ok(owner)) = (client.await, owner.await) else { return };
     let (from_client, to_client) = split(TokioIo::new(client));

@@ -100,9 +100,7 @@ impl Pool {
     }
 
     async fn try_connect(&self, to: Upstream, carries: Carries) -> Result<Line, PoolError> {
-        if !self.connections.has_room() {
-            return Err(PoolError::Full); // before the other end is troubled
-        }
+        let room = self.connections.reserve().ok_or(PoolError::Full)?;
         let stream = match to {
             Upstream::Sibling(worker) => {
                 let socket = http_socket(&self.directory, worker);
@@ -114,6 +112,7 @@ impl Pool {
             }
         };
         let (io, connection) = self.connections.open(stream, Origin::Owner).ok_or(PoolError::Full)?;
+        drop(room); // the connection has it now
         let http = Builder::new().max_headers(HEADERS_MAX).handshake(TokioIo::new(io));
         let (sender, driver) = http.await.map_err(PoolError::Handshake)?;
         tokio::spawn(async move {
@@ -132,10 +131,13 @@ impl Pool {
         }
     }
 
-    /// Drops those to workers and boxes that are gone, and says which of the others carry nothing.
+    /// Drops those that are closed, or whose other end is gone, and says which of the others carry nothing.
     pub fn tend(&self, lives: impl Fn(Upstream) -> bool) {
         let mut idle = self.idle();
-        idle.retain(|upstream, _| lives(*upstream));
+        idle.retain(|upstream, waiting| {
+            waiting.retain(|line| !line.sender.is_closed());
+            lives(*upstream) && !waiting.is_empty()
+        });
         let ready = idle.values().flatten().filter(|line| line.sender.is_ready());
         ready.for_each(|line| self.connections.spare(&line.connection));
     }
