@@ -45,11 +45,11 @@ for _ in $(seq "$runs"); do
     load "threads ours" fanout 1000 100 5 64 0 "$ours" server engine-mt
     load "threads stock" fanout 1000 100 5 64 0 "$stock" server engine-mt
     all 4KB fanout 1000 25 5 4096 0
-    for _ in 1 2 3; do # with a core full, neighbours show most
+    for _ in 1 2 3; do # what neighbours disturb most
         load "300/s ours" latency 1000 300 5 64 0 "$ours" server engine
         load "300/s stock" latency 1000 300 5 64 0 "$stock" server engine
+        load "idle ours" idle 5000 0 2 0 0 "$ours" server engine
+        load "idle stock" idle 5000 0 2 0 0 "$stock" server engine
     done
     WINDOW_MS=10 load "300/s ours 10ms" latency 1000 300 5 64 0 "$ours" server engine
-    load "idle ours" idle 5000 0 2 0 0 "$ours" server engine
-    load "idle stock" idle 5000 0 2 0 0 "$stock" server engine
 done
