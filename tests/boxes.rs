@@ -271,13 +271,15 @@ fn a_worker_that_hangs_makes_no_session_of_another_worker_of_its_box_unknown() {
         Some((sessions(0) > before).then_some(id))
     });
     let ids: Vec<_> = ids.flatten().take(SESSIONS).collect();
-    stop(of.worker(1).pid.unwrap());
+    let hanging = of.worker(1).pid.unwrap();
+    stop(hanging);
     // At once, so that each has a connection between the boxes: half of them meet the one that hangs.
     let site = &site;
     let statuses: Vec<_> = thread::scope(|scope| {
         let asking: Vec<_> = ids.iter().map(|id| scope.spawn(|| site.pong(0, id))).collect();
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
+    signal_pid(hanging, Signal::SIGCONT); // else it outlives its box
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
     assert!(statuses.contains(&200), "{statuses:?}");
 }
