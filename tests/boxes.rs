@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
 use support::balancer::Balancer;
-use support::http::{HANDSHAKE, connect_from, open, receive, request};
+use support::http::{HANDSHAKE, connect_from, open, publish, request};
 use support::network::Network;
 use support::peer::Peer;
 use support::process::{stop, until_gone};
@@ -102,6 +102,11 @@ fn boxes_known(status: &Status) -> u64 {
     status.redis.as_ref().map_or(0, |redis| redis.boxes)
 }
 
+/// How many live at a box.
+fn sessions(herd: &Herd) -> u64 {
+    herd.status().workers.iter().map(|worker| worker.sessions).sum()
+}
+
 /// All requests were answered with 200.
 fn assert_all_good(answers: &Value) {
     let statuses: Vec<&str> = answers["statuses"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -155,7 +160,6 @@ fn a_killed_box_costs_its_own_sessions_one_clean_answer_and_the_others_nothing()
     let mut peer = site.peer("pollers.mjs");
     let sids = peer.step("open", json!({ "count": 40, "rooms": 4, "connections": 0 }));
     peer.step("chatter", json!({ "ms": 1000 }));
-    let sessions = |herd: &Herd| herd.status().workers.iter().map(|worker| worker.sessions).sum::<u64>();
     let (first, second) = (sessions(&site.herds[0]), sessions(&site.herds[1]));
     assert_eq!(first + second, 40);
     assert!(first >= 10 && second >= 10, "{first} and {second}");
@@ -187,7 +191,7 @@ fn a_box_that_vanishes_from_the_network_is_given_up_within_seconds() {
     let mut peer = site.peer("pollers.mjs");
     peer.step("open", json!({ "count": 20, "rooms": 2, "connections": 0 }));
     peer.step("chatter", json!({ "ms": 1000 }));
-    let first = site.herds[0].status().workers.iter().map(|worker| worker.sessions).sum::<u64>();
+    let first = sessions(&site.herds[0]);
     site.network.cut(1);
     peer.step("again", json!({ "count": 20 - first }));
     for (_, session) in ended(&mut peer) {
@@ -235,21 +239,16 @@ fn a_box_that_stops_passes_on_what_the_other_has_said_to_the_sessions_that_came_
     let body = json!({ "event": "news", "args": ["x".repeat(EACH)] }).to_string();
     let queued =
         |status: &Status| status.workers.iter().map(|worker| worker.queued_bytes).sum::<u64>() as usize;
+    let key = format!("Bearer {KEY}");
     let mut emitted = 0;
     while queued(&of.status()) < 20 * EACH {
-        let head = format!("POST /api/emit HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {KEY}\r\n");
-        let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-        let answer = site.network.middle.run(|| {
-            let mut backend = connect_from(here, of.address()).unwrap();
-            write!(backend, "{head}Connection: close\r\n\r\n{body}").unwrap();
-            receive(&backend).unwrap()
-        });
+        let answer = site.network.middle.run(|| publish(here, of.address(), &key, &body).unwrap());
         assert_eq!(answer.0, 200, "{}", answer.1);
         emitted += 1;
     }
     let on_the_way = emitted - queued(&of.status()) / EACH - 1;
     thread::sleep(Duration::from_secs(9)); // a slow client is no silent box: that has 4 s, to the next probe of its window
-    assert_eq!(of.status().workers.iter().map(|worker| worker.sessions).sum::<u64>(), 1);
+    assert_eq!(sessions(of), 1);
     by.signal(Signal::SIGTERM);
     of.until("the session has ended", |status| status.workers.iter().all(|worker| worker.sessions == 0));
     let mut heard = 0;
@@ -264,11 +263,11 @@ fn a_worker_that_hangs_makes_no_session_of_another_worker_of_its_box_unknown() {
     const SESSIONS: usize = 20;
     let site = Site::together();
     let of = &site.herds[1];
-    let sessions = |index: u16| of.worker(index).sessions;
+    let at_the_first = || of.worker(0).sessions;
     let ids = std::iter::from_fn(|| {
-        let before = sessions(0);
+        let before = at_the_first();
         let id = site.open(1);
-        Some((sessions(0) > before).then_some(id))
+        Some((at_the_first() > before).then_some(id))
     });
     let ids: Vec<_> = ids.flatten().take(SESSIONS).collect();
     let hanging = of.worker(1).pid.unwrap();

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use oxherd_supervisor::control::Request;
 use oxherd_supervisor::control::status::Status;
 use serde_json::{Value, json};
-use support::http::receive_head;
+use support::http::{LOCALHOST, connect_from, publish, receive_head};
 use support::peer::Peer;
 use support::{Herd, HerdBuilder, signal_pid};
 
@@ -208,8 +208,7 @@ fn backends_publish_by_http_and_by_command_to_members_on_every_worker() {
         assert!(answer["error"].is_string());
     }
     // Who has no key need not send anything more to hear it.
-    let mut stream = std::net::TcpStream::connect(herd.address()).unwrap();
-    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let mut stream = connect_from(LOCALHOST, herd.address()).unwrap();
     let kind = "Content-Type: application/json";
     write!(stream, "POST /api/emit HTTP/1.1\r\nHost: test\r\n{kind}\r\nContent-Length: 1000\r\n\r\n")
         .unwrap();
@@ -222,16 +221,6 @@ fn backends_publish_by_http_and_by_command_to_members_on_every_worker() {
 
 /// `POST /api/emit`: status and answer.
 fn post(herd: &Herd, authorization: &str, body: &str) -> (u16, Value) {
-    use std::io::Read;
-    let mut stream = std::net::TcpStream::connect(herd.address()).unwrap();
-    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
-    let length = body.len();
-    let head = "POST /api/emit HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json";
-    write!(stream, "{head}\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n{body}")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    (status, serde_json::from_str(body).unwrap())
+    let (status, answer) = publish(LOCALHOST, herd.address(), authorization, body).unwrap();
+    (status, serde_json::from_str(&answer).unwrap())
 }

@@ -210,7 +210,7 @@ fn a_killed_worker_is_noticed_by_its_own_sessions_only_and_they_come_back() {
 /// A worker that dies takes the connections along that came to it, also those that it forwarded. But nobody is told
 /// that a session is unknown which is alive.
 #[test]
-fn behind_a_proxy_and_under_tls_a_killed_worker_makes_no_living_session_unknown() {
+fn under_tls_a_killed_worker_makes_no_living_session_unknown() {
     let scratch = Scratch::new();
     let certificate = certificate(&scratch);
     let mut herd = herd(&certificate.config());

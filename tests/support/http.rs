@@ -83,6 +83,15 @@ pub fn request(
     receive(&stream)
 }
 
+/// `POST /api/emit` with the header `Authorization`.
+pub fn publish(source: IpAddr, to: SocketAddr, authorization: &str, body: &str) -> io::Result<(u16, String)> {
+    let mut stream = connect_from(source, to)?;
+    let length = body.len();
+    let head = "POST /api/emit HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nAuthorization: {authorization}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+    receive(stream)
+}
+
 /// The pid of the worker that serves this client.
 pub fn who(source: IpAddr, to: SocketAddr) -> io::Result<u32> {
     let (status, body) = request(source, to, "GET", "/who", "")?;

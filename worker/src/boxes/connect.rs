@@ -55,7 +55,7 @@ impl ConnectError {
     pub fn is_gone(&self) -> bool {
         match self {
             ConnectError::Gone | ConnectError::Greet(GreetError::NoSuchWorker) => true,
-            ConnectError::Connect(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            ConnectError::Connect(error) => told_by(error) == Some(Whereabouts::Gone),
             ConnectError::Unreachable | ConnectError::Greet(_) => false,
         }
     }
@@ -73,13 +73,7 @@ impl Boxes {
         let connected = timeout(CONNECT_WITHIN, connect(address, carries)).await;
         let connected = connected.unwrap_or_else(|late| Err(late.into()));
         let mut stream = connected.map_err(|error| {
-            // Other failures are a lack of something here.
-            let whereabouts = match error.kind() {
-                io::ErrorKind::ConnectionRefused => Some(Whereabouts::Gone),
-                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => Some(Whereabouts::Unreachable),
-                _ => None,
-            };
-            if let Some(whereabouts) = whereabouts {
+            if let Some(whereabouts) = told_by(&error) {
                 self.known().fails(box_id, address, whereabouts, Instant::now());
             }
             ConnectError::Connect(error)
@@ -101,6 +95,15 @@ impl Boxes {
             }
             error => tracing::debug!(%error, %peer, "another box does not talk to this one"),
         }
+    }
+}
+
+/// What a failure to connect tells of the other box; others are a lack of something here.
+fn told_by(error: &io::Error) -> Option<Whereabouts> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some(Whereabouts::Gone),
+        io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => Some(Whereabouts::Unreachable),
+        _ => None,
     }
 }
 
